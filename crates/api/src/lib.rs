@@ -1,0 +1,1 @@
+//! Generated protobuf types of Quotum's gRPC services.

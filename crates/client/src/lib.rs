@@ -1,0 +1,1 @@
+//! The client of the counter service: leader routing, request ids, retries.

@@ -1,0 +1,1 @@
+//! The counter service: gRPC front of the replicas.

@@ -1,0 +1,1 @@
+//! The MCP edge: hygiene, parse, session, policy, forward, filter, settle.

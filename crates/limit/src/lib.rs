@@ -1,0 +1,17 @@
+//! The rate-limit decision: may these units be taken from these counters now?
+//!
+//! Promises: log time never goes back; `charged <= max in force` after every command; a denied
+//! command changes no counter; one id is charged at most once; the same commands give the same
+//! state on every replica. Knows nothing of clocks, nodes or disks: time arrives with the command.
+//!
+//! # Layout
+//! * [`window`]: how time is cut into windows.
+//! * [`key`]: what names a counter.
+//! * [`limits`]: the named maximum of everything here.
+
+pub mod key;
+pub mod limits;
+pub mod window;
+
+pub use key::{Key, KeyError};
+pub use window::{LogTime, Window, WindowError};

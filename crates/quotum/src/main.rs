@@ -1,0 +1,3 @@
+//! The `quotum` binary.
+
+fn main() {}

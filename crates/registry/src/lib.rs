@@ -1,0 +1,1 @@
+//! Servers, grants and policies as replicated state. Pure.

@@ -1,0 +1,1 @@
+//! Consensus: openraft, the log store, snapshots, shards.

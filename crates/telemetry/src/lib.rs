@@ -1,0 +1,1 @@
+//! Metric names and closed label sets, the exporter, the decision record.

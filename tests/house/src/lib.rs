@@ -1,0 +1,1 @@
+//! The house rules, held by the tests beside this file.
