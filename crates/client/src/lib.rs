@@ -1,1 +1,5 @@
-//! The client of the counter service: leader routing, request ids, retries.
+//! The client of the counter service: leader routing, request ids, retries, the deny cache.
+
+pub mod decision;
+
+pub use decision::{Decision, Path, Position};

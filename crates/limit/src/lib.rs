@@ -5,13 +5,18 @@
 //! state on every replica. Knows nothing of clocks, nodes or disks: time arrives with the command.
 //!
 //! # Layout
+//! * [`command`]: what can be asked, and what is answered.
 //! * [`window`]: how time is cut into windows.
 //! * [`key`]: what names a counter.
 //! * [`limits`]: the named maximum of everything here.
 
+pub mod command;
 pub mod key;
 pub mod limits;
 pub mod window;
 
+pub use command::{
+    Algorithm, Bound, Command, Epoch, Item, ItemState, ItemStates, Items, Outcome, Refusal, RequestId,
+};
 pub use key::{Key, KeyError};
 pub use window::{LogTime, Window, WindowError};

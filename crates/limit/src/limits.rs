@@ -11,3 +11,6 @@ pub const UNITS_MAX: u64 = 1 << 53;
 pub const WINDOW_MS_MIN: u64 = 1_000;
 /// See [`WINDOW_MS_MIN`]: 366 days.
 pub const WINDOW_MS_MAX: u64 = 366 * 86_400_000;
+
+/// The most items of one acquire. [`crate::Refusal::ItemCount`] names this number.
+pub const ITEMS_MAX: usize = 16;

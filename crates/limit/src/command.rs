@@ -1,0 +1,135 @@
+//! Commands and their outcomes: what can be asked of the counters, and what they answer.
+
+use smallvec::SmallVec;
+
+use crate::{Key, Window};
+
+/// A client epoch: allocated by a replicated [`Command::Open`], once per client process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(pub u64);
+
+/// The name of one request: kept over all its retries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId {
+    pub epoch: Epoch,
+    /// Drawn upwards from 1 by the client.
+    pub seq: u64,
+}
+
+/// How a limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Algorithm {
+    /// One count per window, that starts again at its end.
+    Fixed,
+}
+
+/// One limit of an acquire: take `units` from the counter `(key, window, algorithm)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    pub key: Key,
+    /// Units admitted in a window never exceed this.
+    pub max: u64,
+    /// The policy revision that `max` comes from. A counter keeps the highest it saw.
+    pub revision: u64,
+    pub window: Window,
+    pub algorithm: Algorithm,
+    pub units: u64,
+    /// A shadow item never denies: it is charged where it fits, and else says so.
+    pub shadow: bool,
+}
+
+/// The items of one acquire, in the order in which the outcome answers them.
+pub type Items = SmallVec<[Item; 1]>;
+
+/// What can be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Allocates a client epoch.
+    Open,
+    /// Takes all the items' units or none.
+    Acquire {
+        id: RequestId,
+        /// All outcomes up to this seq have reached the client: they may be forgotten.
+        acked_seq: u64,
+        items: Items,
+    },
+    /// Gives back what `id` took: once, within the same windows only, never below zero.
+    Refund { id: RequestId },
+    /// Reads the items' counters, and changes nothing.
+    Peek { items: Items },
+}
+
+/// What is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Opened {
+        epoch: Epoch,
+    },
+    Admitted {
+        /// How long the admission holds from now, in milliseconds: to the end of the first window
+        /// that ends. 0: it no longer does.
+        valid_for_ms: u64,
+        items: ItemStates,
+    },
+    Denied {
+        /// The item that binds: of those that deny, the one with the longest `retry_after`.
+        binding: usize,
+        /// When it is worth asking again; `None`: never, the units are more than `max`.
+        retry_after_ms: Option<u64>,
+        items: ItemStates,
+    },
+    /// The id was refunded, before or after it was decided.
+    Cancelled,
+    /// The epoch is unknown, or the id was acknowledged or forgotten: nothing was charged now.
+    Expired,
+    /// A bound is reached: nothing was charged.
+    Exhausted(Bound),
+    /// The command contradicts itself or an earlier one under the same id.
+    Invalid(Refusal),
+    Refunded {
+        /// Units given back, over all items.
+        units: u64,
+    },
+    Peeked {
+        items: ItemStates,
+    },
+}
+
+/// The state of one counter as a command left it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ItemState {
+    /// Whether this item fitted (admitted) or would have (denied).
+    pub fits: bool,
+    /// Units left in the window.
+    pub remaining: u64,
+    /// The max in force, which may come from a newer revision than the command's.
+    pub max: u64,
+    /// Milliseconds until the window ends.
+    pub reset_after_ms: u64,
+}
+
+/// One state for each item, in the command's order.
+pub type ItemStates = SmallVec<[ItemState; 1]>;
+
+/// Which bound is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Bound {
+    Counters,
+    Requests,
+    Epochs,
+}
+
+/// Why a command is no command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Refusal {
+    #[error("an acquire has 1 to 16 items")]
+    ItemCount,
+    #[error("a seq starts at 1")]
+    SeqZero,
+    #[error("max and units are at most 2^53")]
+    UnitsTooLarge,
+    #[error("the same counter appears twice with different limits")]
+    ConflictingItems,
+    #[error("this request id was used for another command")]
+    IdReused,
+}
