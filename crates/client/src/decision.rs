@@ -44,3 +44,23 @@ pub enum Decision {
     /// nevertheless are given back.
     Unavailable,
 }
+
+/// Names the shard of an item: equal routes share a shard, so their items are one atomic decision.
+/// The hash of a grant's id, of a server's name, of an Envoy domain, or [`Route::GLOBAL`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Route(pub u64);
+
+// === impl Route ===
+
+impl Route {
+    /// The slot of limits that the whole cluster shares.
+    pub const GLOBAL: Self = Self(0);
+
+    /// The route of a name: FNV-1a, which is fixed for ever, since it decides where counters live.
+    pub fn of(name: &[u8]) -> Self {
+        let hash = name.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        Self(hash)
+    }
+}

@@ -2,4 +2,4 @@
 
 pub mod decision;
 
-pub use decision::{Decision, Path, Position};
+pub use decision::{Decision, Path, Position, Route};

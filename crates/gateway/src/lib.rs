@@ -1,1 +1,3 @@
 //! The MCP edge: hygiene, parse, session, policy, forward, filter, settle.
+
+pub mod counters;
