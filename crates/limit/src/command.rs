@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use crate::{Key, Window};
+use crate::{Key, Stamp, Window};
 
 /// A client epoch: allocated by a replicated [`Command::Open`], once per client process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,6 +57,22 @@ pub enum Command {
     Refund { id: RequestId },
     /// Reads the items' counters, and changes nothing.
     Peek { items: Items },
+}
+
+/// The bounds that an operator sets. They travel with each log entry, so that replicas whose
+/// configuration differs still decide alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caps {
+    /// The most counters whose window is not over.
+    pub counters_max: usize,
+}
+
+/// One log entry: commands decided at one instant of log time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    pub stamp: Stamp,
+    pub caps: Caps,
+    pub commands: Vec<Command>,
 }
 
 /// What is answered.

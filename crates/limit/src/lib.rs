@@ -5,18 +5,27 @@
 //! state on every replica. Knows nothing of clocks, nodes or disks: time arrives with the command.
 //!
 //! # Layout
+//! * [`state`]: the state machine; [`clock`]: how a leader stamps log time.
+//! * [`codec`]: log entries as bytes; [`snapshot`]: the state as bytes.
 //! * [`command`]: what can be asked, and what is answered.
 //! * [`window`]: how time is cut into windows.
 //! * [`key`]: what names a counter.
 //! * [`limits`]: the named maximum of everything here.
 
+pub mod clock;
+pub mod codec;
 pub mod command;
 pub mod key;
 pub mod limits;
+pub mod snapshot;
+pub mod state;
 pub mod window;
 
+pub use codec::DecodeError;
+pub use clock::{LogClock, Reading, Stamp};
 pub use command::{
-    Algorithm, Bound, Command, Epoch, Item, ItemState, ItemStates, Items, Outcome, Refusal, RequestId,
+    Algorithm, Batch, Bound, Caps, Command, Epoch, Item, ItemState, ItemStates, Items, Outcome, Refusal, RequestId,
 };
 pub use key::{Key, KeyError};
+pub use state::State;
 pub use window::{LogTime, Window, WindowError};

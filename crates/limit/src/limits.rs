@@ -14,3 +14,37 @@ pub const WINDOW_MS_MAX: u64 = 366 * 86_400_000;
 
 /// The most items of one acquire. [`crate::Refusal::ItemCount`] names this number.
 pub const ITEMS_MAX: usize = 16;
+
+/// How many seqs above its watermark a client epoch may use: the most undelivered outcomes of one
+/// client. A seq further ahead is [`crate::Bound::Requests`].
+pub const SLOTS_MAX: u64 = 65_536;
+
+/// How long a resolved request id is remembered, in milliseconds of log time, unless the client
+/// acknowledges it before. A client retries under one id for less than this.
+pub const DEDUP_TTL_MS: u64 = 30_000;
+
+/// An epoch that sends nothing for this long is forgotten: its client opens another.
+pub const EPOCH_IDLE_MS_MAX: u64 = 600_000;
+
+/// The most client epochs at a time.
+pub const EPOCHS_MAX: usize = 65_536;
+
+/// How far apart the time marks of an epoch are: see `state::client`.
+pub(crate) const MARK_MS: u64 = 1_000;
+
+/// Into how many parts the counters are divided, each shared with a snapshot until it is touched.
+pub const PARTS: usize = 4_096;
+
+/// Counters visited by the sweep for each command applied, and for each entry beside that.
+pub(crate) const SWEEP_PER_COMMAND: usize = 8;
+/// See [`SWEEP_PER_COMMAND`].
+pub(crate) const SWEEP_PER_ENTRY: usize = 64;
+
+/// A leader slews log time towards the reference clock by at most 1 part in this.
+pub const SLEW_DIVISOR: u64 = 500;
+
+/// What a new leader leaves unclaimed of the gap that the reference clock proves.
+pub const STEP_MARGIN_MS: u64 = 1_000;
+
+/// The most commands of one log entry.
+pub const BATCH_COMMANDS_MAX: usize = 8_192;

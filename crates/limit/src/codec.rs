@@ -1,0 +1,268 @@
+//! Log entries as bytes: what is written to the log, sent to peers, and decoded on every replica.
+//!
+//! Numbers are LEB128 varints, byte strings carry their length. Promises: decoding never panics,
+//! allocates no more than a small multiple of its input, and accepts exactly what encoding made.
+
+use smallvec::SmallVec;
+
+use crate::command::{Algorithm, Batch, Caps, Command, Epoch, Item, Items, RequestId};
+use crate::limits::{BATCH_COMMANDS_MAX, ITEMS_MAX};
+use crate::{Key, LogTime, Stamp, Window};
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+/// The layout that this build writes. An entry of another one stops the node.
+const VERSION: u64 = 1;
+
+/// Where bytes are not what they should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("at byte {offset}: {what}")]
+pub struct DecodeError {
+    pub offset: usize,
+    pub what: &'static str,
+}
+
+/// Appends numbers and byte strings.
+#[derive(Debug, Default)]
+pub struct Writer {
+    bytes: Vec<u8>,
+}
+
+/// Reads what [`Writer`] wrote.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+// === impl Batch ===
+
+impl Batch {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::with_capacity(24 + 64 * self.commands.len());
+        out.number(VERSION);
+        out.number(self.stamp.log.ms);
+        out.number(self.stamp.reference_ms);
+        out.number(self.caps.counters_max as u64);
+        out.number(self.commands.len() as u64);
+        for command in &self.commands {
+            command.encode(&mut out);
+        }
+        out.into_bytes()
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut input = Reader::new(bytes);
+        if input.number()? != VERSION {
+            return Err(input.error("unknown version of a log entry"));
+        }
+        let log = LogTime::from_ms(input.number()?);
+        let stamp = Stamp { log, reference_ms: input.number()? };
+        let caps = Caps { counters_max: input.size(usize::MAX)? };
+        let count = input.size(BATCH_COMMANDS_MAX)?;
+        let mut commands = Vec::with_capacity(count.min(bytes.len()));
+        for _ in 0..count {
+            commands.push(Command::decode(&mut input)?);
+        }
+        input.end()?;
+        Ok(Self { stamp, caps, commands })
+    }
+}
+
+// === impl Command ===
+
+impl Command {
+    fn encode(&self, out: &mut Writer) {
+        match self {
+            Self::Open => out.number(0),
+            Self::Acquire { id, acked_seq, items } => {
+                out.number(1);
+                id.encode(out);
+                out.number(*acked_seq);
+                encode_items(items, out);
+            }
+            Self::Refund { id } => {
+                out.number(2);
+                id.encode(out);
+            }
+            Self::Peek { items } => {
+                out.number(3);
+                encode_items(items, out);
+            }
+        }
+    }
+
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match input.number()? {
+            0 => Ok(Self::Open),
+            1 => Ok(Self::Acquire {
+                id: RequestId::decode(input)?,
+                acked_seq: input.number()?,
+                items: decode_items(input)?,
+            }),
+            2 => Ok(Self::Refund { id: RequestId::decode(input)? }),
+            3 => Ok(Self::Peek { items: decode_items(input)? }),
+            _ => Err(input.error("unknown kind of command")),
+        }
+    }
+}
+
+impl RequestId {
+    fn encode(self, out: &mut Writer) {
+        out.number(self.epoch.0);
+        out.number(self.seq);
+    }
+
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { epoch: Epoch(input.number()?), seq: input.number()? })
+    }
+}
+
+fn encode_items(items: &Items, out: &mut Writer) {
+    out.number(items.len() as u64);
+    for item in items {
+        out.bytes(item.key.as_bytes());
+        out.number(item.max);
+        out.number(item.revision);
+        out.number(item.window.code());
+        out.number(match item.algorithm {
+            Algorithm::Fixed => 0,
+        });
+        out.number(item.units);
+        out.number(u64::from(item.shadow));
+    }
+}
+
+fn decode_items(input: &mut Reader<'_>) -> Result<Items, DecodeError> {
+    let count = input.size(ITEMS_MAX)?;
+    let mut items = SmallVec::with_capacity(count);
+    for _ in 0..count {
+        items.push(Item {
+            key: input.key()?,
+            max: input.number()?,
+            revision: input.number()?,
+            window: input.window()?,
+            algorithm: match input.number()? {
+                0 => Algorithm::Fixed,
+                _ => return Err(input.error("unknown algorithm")),
+            },
+            units: input.number()?,
+            shadow: input.flag()?,
+        });
+    }
+    Ok(items)
+}
+
+// === impl Writer ===
+
+impl Writer {
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes) }
+    }
+
+    pub fn number(&mut self, mut number: u64) {
+        while number >= 0x80 {
+            self.bytes.push(number.to_le_bytes()[0] | 0x80);
+            number >>= 7;
+        }
+        self.bytes.push(number.to_le_bytes()[0]);
+    }
+
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+// === impl Reader ===
+
+impl<'a> Reader<'a> {
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    pub fn error(&self, what: &'static str) -> DecodeError {
+        DecodeError { offset: self.at, what }
+    }
+
+    /// A varint in its shortest form.
+    pub fn number(&mut self) -> Result<u64, DecodeError> {
+        let mut number = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let Some(&byte) = self.bytes.get(self.at) else {
+                return Err(self.error("the bytes end within a number"));
+            };
+            self.at += 1;
+            let bits = u64::from(byte & 0x7f);
+            if (shift == 63 && bits > 1) || (shift > 0 && byte == 0) {
+                return Err(self.error("a number is too long"));
+            }
+            number |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(number);
+            }
+        }
+        Err(self.error("a number is too long"))
+    }
+
+    /// A count or length that must not be more than `max`.
+    pub fn size(&mut self, max: usize) -> Result<usize, DecodeError> {
+        let size = usize::try_from(self.number()?).map_err(|_| self.error("a size is too large"))?;
+        if size > max {
+            return Err(self.error("a size is too large"));
+        }
+        Ok(size)
+    }
+
+    pub fn flag(&mut self) -> Result<bool, DecodeError> {
+        match self.number()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(self.error("a flag is 0 or 1")),
+        }
+    }
+
+    pub fn slice(&mut self, max: usize) -> Result<&'a [u8], DecodeError> {
+        let length = self.size(max)?;
+        let Some(slice) = self.bytes.get(self.at..).and_then(|rest| rest.get(..length)) else {
+            return Err(self.error("the bytes end within a byte string"));
+        };
+        self.at += length;
+        Ok(slice)
+    }
+
+    pub fn key(&mut self) -> Result<Key, DecodeError> {
+        let bytes = self.slice(crate::limits::KEY_BYTES_MAX)?;
+        Key::new(bytes).map_err(|_| self.error("not a counter key"))
+    }
+
+    pub fn window(&mut self) -> Result<Window, DecodeError> {
+        let code = self.number()?;
+        Window::from_code(code).map_err(|_| self.error("not a window"))
+    }
+
+    /// How many bytes are left.
+    pub fn rest(&self) -> usize {
+        self.bytes.len() - self.at
+    }
+
+    pub fn end(&self) -> Result<(), DecodeError> {
+        if self.rest() > 0 {
+            return Err(self.error("bytes follow the end"));
+        }
+        Ok(())
+    }
+}

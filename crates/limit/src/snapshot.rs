@@ -1,0 +1,213 @@
+//! The state as bytes: what a snapshot holds.
+//!
+//! Only what stands at the log time reached is written. Promises: a decoded state answers every
+//! later command as the encoded one does, and has the same digest; decoding never panics.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::codec::{DecodeError, Reader, Writer};
+use crate::command::{Caps, Epoch};
+use crate::limits::{EPOCHS_MAX, ITEMS_MAX, SLOTS_MAX};
+use crate::state::State;
+use crate::state::client::{Client, Held, Slot, Verdict};
+use crate::state::counters::Counter;
+use crate::{LogTime, Stamp};
+
+#[cfg(test)]
+mod tests;
+
+/// The layout that this build writes.
+const VERSION: u64 = 1;
+
+/// The most time marks that an epoch can have: one a second while they are not due, and one more.
+const MARKS_MAX: usize = 64;
+
+// === impl State ===
+
+impl State {
+    pub fn encode(&self) -> Vec<u8> {
+        let now = self.last.log;
+        let mut out = Writer::with_capacity(64 * self.counters_live() + 1_024);
+        out.number(VERSION);
+        out.number(self.last.log.ms);
+        out.number(self.last.reference_ms);
+        out.number(self.caps.counters_max as u64);
+        out.number(self.next_epoch);
+        out.number(self.clients.len() as u64);
+        for (epoch, client) in &self.clients {
+            out.number(epoch.0);
+            client.encode(&mut out);
+        }
+        out.number(self.counters.live() as u64);
+        for counter in self.counters.iter(now) {
+            counter.encode(&mut out);
+        }
+        out.into_bytes()
+    }
+
+    /// Reads an encoded state; `hash_seed` as in [`State::new`].
+    pub fn decode(bytes: &[u8], hash_seed: u64) -> Result<Self, DecodeError> {
+        let mut input = Reader::new(bytes);
+        if input.number()? != VERSION {
+            return Err(input.error("unknown version of a snapshot"));
+        }
+        let mut state = Self::new(hash_seed);
+        let log = LogTime::from_ms(input.number()?);
+        state.last = Stamp { log, reference_ms: input.number()? };
+        state.caps = Caps { counters_max: input.size(usize::MAX)? };
+        state.next_epoch = input.number()?;
+        for _ in 0..input.size(EPOCHS_MAX)? {
+            let epoch = Epoch(input.number()?);
+            if epoch.0 >= state.next_epoch {
+                return Err(input.error("an epoch that was never opened"));
+            }
+            let client = Arc::new(Client::decode(&mut input)?);
+            if state.clients.insert(epoch, client).is_some() {
+                return Err(input.error("an epoch appears twice"));
+            }
+        }
+        for _ in 0..input.size(usize::MAX)? {
+            let counter = Counter::decode(&mut input)?;
+            if counter.end <= log {
+                return Err(input.error("a counter whose window is over"));
+            }
+            if state.counters.insert(counter).is_err() {
+                return Err(input.error("a counter appears twice"));
+            }
+        }
+        input.end()?;
+        Ok(state)
+    }
+}
+
+// === impl Counter ===
+
+impl Counter {
+    fn encode(&self, out: &mut Writer) {
+        out.bytes(self.key.as_bytes());
+        for number in [self.window.code(), self.end.ms, self.charged, self.revision, self.max] {
+            out.number(number);
+        }
+    }
+
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            key: input.key()?,
+            window: input.window()?,
+            end: LogTime::from_ms(input.number()?),
+            charged: input.number()?,
+            revision: input.number()?,
+            max: input.number()?,
+        })
+    }
+}
+
+// === impl Client ===
+
+impl Client {
+    fn encode(&self, out: &mut Writer) {
+        out.number(self.watermark);
+        out.number(self.seen.ms);
+        out.number(self.marks.len() as u64);
+        for (at, seq) in &self.marks {
+            out.number(at.ms);
+            out.number(*seq);
+        }
+        out.number(self.slots.len() as u64);
+        for slot in &self.slots {
+            slot.encode(out);
+        }
+    }
+
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let watermark = input.number()?;
+        let mut client = Self::new(LogTime::from_ms(input.number()?));
+        client.watermark = watermark;
+        for _ in 0..input.size(MARKS_MAX)? {
+            client.marks.push_back((LogTime::from_ms(input.number()?), input.number()?));
+        }
+        let slots = input.size(usize::try_from(SLOTS_MAX).expect("fits"))?;
+        if watermark.checked_add(slots as u64).is_none_or(|end| end == u64::MAX) {
+            return Err(input.error("a watermark is too large"));
+        }
+        for _ in 0..slots {
+            client.slots.push_back(Slot::decode(input)?);
+        }
+        Ok(client)
+    }
+}
+
+// === impl Slot ===
+
+impl Slot {
+    fn encode(&self, out: &mut Writer) {
+        match self {
+            Self::Empty => out.number(0),
+            Self::Cancelled => out.number(1),
+            Self::Resolved(verdict) => {
+                out.number(2);
+                out.number(u64::from(verdict.admitted));
+                out.number(verdict.fingerprint);
+                out.number(verdict.held.len() as u64);
+                for held in &verdict.held {
+                    held.encode(out);
+                }
+            }
+        }
+    }
+
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match input.number()? {
+            0 => Ok(Self::Empty),
+            1 => Ok(Self::Cancelled),
+            2 => {
+                let admitted = input.flag()?;
+                let fingerprint = input.number()?;
+                let mut held: SmallVec<[Held; 1]> = SmallVec::new();
+                for _ in 0..input.size(ITEMS_MAX)? {
+                    held.push(Held::decode(input)?);
+                }
+                if !admitted && held.iter().all(|held| held.fits) {
+                    return Err(input.error("a denial that nothing denies"));
+                }
+                Ok(Self::Resolved(Verdict { admitted, fingerprint, held }))
+            }
+            _ => Err(input.error("unknown kind of slot")),
+        }
+    }
+}
+
+// === impl Held ===
+
+impl Held {
+    fn encode(&self, out: &mut Writer) {
+        out.number(u64::from(self.charge.is_some()));
+        if let Some((key, window, units)) = &self.charge {
+            out.bytes(key.as_bytes());
+            out.number(window.code());
+            out.number(*units);
+        }
+        out.number(u64::from(self.hopeless));
+        out.number(u64::from(self.fits));
+        out.number(self.remaining);
+        out.number(self.max);
+        out.number(self.end.ms);
+    }
+
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let charge = match input.flag()? {
+            false => None,
+            true => Some((input.key()?, input.window()?, input.number()?)),
+        };
+        Ok(Self {
+            charge,
+            hopeless: input.flag()?,
+            fits: input.flag()?,
+            remaining: input.number()?,
+            max: input.number()?,
+            end: LogTime::from_ms(input.number()?),
+        })
+    }
+}

@@ -1,0 +1,359 @@
+//! The state machine: counters, client epochs and log time, changed by commands alone.
+//!
+//! Promises: what [`State::apply`] answers depends on the commands and their log times only, never
+//! on when memory was swept, which replica asks, or the order of a hash map.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::command::{
+    Bound, Command, Epoch, Item, ItemState, ItemStates, Items, Outcome, Refusal, RequestId,
+};
+use crate::limits::{EPOCH_IDLE_MS_MAX, EPOCHS_MAX, ITEMS_MAX, UNITS_MAX};
+use crate::{Batch, Caps, LogTime, Stamp};
+
+pub(crate) mod client;
+pub(crate) mod counters;
+#[cfg(test)]
+pub(crate) mod model;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod transcript;
+
+use client::{Client, Held, Slot, Verdict};
+use counters::{Counters, Place};
+
+
+/// Everything that a shard's log has built. `Clone` shares the counters until they are touched.
+#[derive(Debug, Clone)]
+pub struct State {
+    pub(crate) caps: Caps,
+    pub(crate) last: Stamp,
+    pub(crate) counters: Counters,
+    pub(crate) clients: BTreeMap<Epoch, Arc<Client>>,
+    pub(crate) next_epoch: u64,
+}
+
+/// One decided item: where its counter is and how it stands before the command.
+struct Plan {
+    place: Place,
+    /// Units of all the command's items with this counter; 0 on all but the first of them.
+    units: u64,
+    /// Whether those are more than the counter ever admits.
+    hopeless: bool,
+    fits: bool,
+    remaining: u64,
+    max: u64,
+    end: LogTime,
+}
+
+type Plans = SmallVec<[Plan; 1]>;
+
+// === impl State ===
+
+impl State {
+    /// An empty state. `hash_seed` places keys in tables and shows in no outcome: draw it at
+    /// random, so that no caller can choose keys that collide.
+    pub fn new(hash_seed: u64) -> Self {
+        Self {
+            caps: Caps { counters_max: 0 },
+            last: Stamp::default(),
+            counters: Counters::new(hash_seed),
+            clients: BTreeMap::new(),
+            next_epoch: 1,
+        }
+    }
+
+    /// The stamp of the last entry applied.
+    pub fn last_stamp(&self) -> Stamp {
+        self.last
+    }
+
+    /// Counters whose window is not over.
+    pub fn counters_live(&self) -> usize {
+        self.counters.live()
+    }
+
+    /// Request ids remembered, over all epochs.
+    pub fn requests_held(&self) -> usize {
+        self.clients.values().map(|client| client.slots_used()).sum()
+    }
+
+    pub fn epochs_open(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Advances log time to `stamp`, or leaves it where it is ahead of that. Called once for each
+    /// log entry, before its commands; `commands` bounds the memory that is swept on the way.
+    pub fn advance(&mut self, stamp: Stamp, commands: usize) {
+        self.last = Stamp {
+            log: self.last.log.max(stamp.log),
+            reference_ms: self.last.reference_ms.max(stamp.reference_ms),
+        };
+        self.counters.expire(self.last.log);
+        self.counters.sweep(self.last.log, commands);
+    }
+
+    /// Applies a log entry: one outcome for each of its commands.
+    pub fn apply_batch(&mut self, batch: &Batch) -> Vec<Outcome> {
+        self.caps = batch.caps;
+        self.advance(batch.stamp, batch.commands.len());
+        batch.commands.iter().map(|command| self.apply(self.last.log, command)).collect()
+    }
+
+    /// Applies one command at `at`, or at the log time reached where that is later.
+    pub fn apply(&mut self, at: LogTime, command: &Command) -> Outcome {
+        if at > self.last.log {
+            self.advance(Stamp { log: at, reference_ms: 0 }, 1);
+        }
+        match command {
+            Command::Open => self.open(),
+            Command::Acquire { id, acked_seq, items } => self.acquire(*id, *acked_seq, items),
+            Command::Refund { id } => self.refund(*id),
+            Command::Peek { items } => self.peek(items),
+        }
+    }
+
+    /// Reads the items' counters at the log time reached.
+    pub fn peek(&self, items: &Items) -> Outcome {
+        match self.plan(items) {
+            Ok(plans) => Outcome::Peeked { items: self.states(&plans) },
+            Err(refusal) => Outcome::Invalid(refusal),
+        }
+    }
+
+    fn open(&mut self) -> Outcome {
+        let now = self.last.log;
+        if self.clients.len() >= EPOCHS_MAX {
+            self.clients.retain(|_, client| client.is_live(now));
+        }
+        if self.clients.len() >= EPOCHS_MAX {
+            return Outcome::Exhausted(Bound::Epochs);
+        }
+        let epoch = Epoch(self.next_epoch);
+        self.next_epoch += 1;
+        self.clients.insert(epoch, Arc::new(Client::new(now)));
+        Outcome::Opened { epoch }
+    }
+
+    /// The client of a live epoch, its memory cut to what is still due.
+    fn client(&mut self, epoch: Epoch) -> Option<&mut Client> {
+        let now = self.last.log;
+        if !self.clients.get(&epoch)?.is_live(now) {
+            self.clients.remove(&epoch);
+            return None;
+        }
+        let client = Arc::make_mut(self.clients.get_mut(&epoch)?);
+        client.touch(now);
+        Some(client)
+    }
+
+    fn acquire(&mut self, id: RequestId, acked_seq: u64, items: &Items) -> Outcome {
+        if id.seq == 0 {
+            return Outcome::Invalid(Refusal::SeqZero);
+        }
+        let plans = match self.plan(items) {
+            Ok(plans) => plans,
+            Err(refusal) => return Outcome::Invalid(refusal),
+        };
+        let now = self.last.log;
+        let Some(client) = self.client(id.epoch) else { return Outcome::Expired };
+        client.acknowledge(acked_seq);
+        match client.slot(id.seq) {
+            Err(outcome) => return outcome,
+            Ok(Slot::Cancelled) => return Outcome::Cancelled,
+            Ok(Slot::Resolved(verdict)) => return verdict.again(now, items),
+            Ok(Slot::Empty) => {}
+        }
+
+        let denies = |(plan, item): (&Plan, &Item)| !plan.fits && !item.shadow;
+        if plans.iter().zip(items).any(denies) {
+            self.learn(items, &plans);
+            return self.deny(id, items, &plans);
+        }
+        let fresh = plans.iter().filter(|plan| plan.charges() && !plan.place.is_live()).count();
+        if self.counters.live() + fresh > self.caps.counters_max {
+            return Outcome::Exhausted(Bound::Counters);
+        }
+        self.learn(items, &plans);
+        self.admit(id, items, plans)
+    }
+
+    fn deny(&mut self, id: RequestId, items: &Items, plans: &Plans) -> Outcome {
+        let now = self.last.log;
+        let held = plans.iter().map(|plan| Held {
+            charge: None,
+            hopeless: plan.hopeless,
+            fits: plan.fits,
+            remaining: plan.remaining,
+            max: plan.max,
+            end: plan.end,
+        });
+        let verdict = Verdict::new(false, items, held.collect());
+        let outcome = verdict.outcome(now, items);
+        self.resolve(id, verdict);
+        outcome
+    }
+
+    fn admit(&mut self, id: RequestId, items: &Items, plans: Plans) -> Outcome {
+        let now = self.last.log;
+        let mut held = SmallVec::with_capacity(plans.len());
+        for (plan, item) in plans.into_iter().zip(items) {
+            if plan.charges() {
+                self.counters.charge(&plan.place, item, plan.max, plan.end, plan.units);
+            }
+            let after = if plan.fits { plan.units } else { 0 };
+            held.push(Held {
+                charge: plan.charges().then(|| (item.key.clone(), item.window, plan.units)),
+                hopeless: plan.hopeless,
+                fits: plan.fits,
+                remaining: plan.remaining - after,
+                max: plan.max,
+                end: plan.end,
+            });
+        }
+        settle_equal_keys(items, &mut held);
+        let verdict = Verdict::new(true, items, held);
+        let outcome = verdict.outcome(now, items);
+        self.resolve(id, verdict);
+        outcome
+    }
+
+    fn resolve(&mut self, id: RequestId, verdict: Verdict) {
+        let client = self.client(id.epoch).expect("the epoch was found by this command");
+        client.resolve(id.seq, Slot::Resolved(verdict));
+    }
+
+    fn refund(&mut self, id: RequestId) -> Outcome {
+        if id.seq == 0 {
+            return Outcome::Invalid(Refusal::SeqZero);
+        }
+        let now = self.last.log;
+        let Some(client) = self.client(id.epoch) else { return Outcome::Expired };
+        let held = match client.slot(id.seq) {
+            Err(outcome) => return outcome,
+            Ok(Slot::Resolved(verdict)) => verdict.take_charges(),
+            Ok(Slot::Empty | Slot::Cancelled) => SmallVec::new(),
+        };
+        client.resolve(id.seq, Slot::Cancelled);
+        let mut units = 0;
+        for (key, window, end, charged) in held {
+            if end > now {
+                units += self.counters.refund(&key, window, end, charged);
+            }
+        }
+        Outcome::Refunded { units }
+    }
+
+    /// Finds the items' counters and how they stand, without changing anything.
+    fn plan(&self, items: &Items) -> Result<Plans, Refusal> {
+        if items.is_empty() || items.len() > ITEMS_MAX {
+            return Err(Refusal::ItemCount);
+        }
+        let now = self.last.log;
+        let mut plans = Plans::with_capacity(items.len());
+        for (at, item) in items.iter().enumerate() {
+            let units = summed_units(items, at)?;
+            let place = self.counters.find(&item.key, item.window, now);
+            let (charged, max) = place.in_force(item.revision, item.max);
+            let remaining = max.saturating_sub(charged);
+            let total = if units.first { units.total } else { 0 };
+            plans.push(Plan {
+                place,
+                units: total,
+                hopeless: units.total > max,
+                fits: units.total <= remaining,
+                remaining,
+                max,
+                end: item.window.interval(now).end,
+            });
+        }
+        Ok(plans)
+    }
+
+    fn states(&self, plans: &Plans) -> ItemStates {
+        let now = self.last.log;
+        let state = |plan: &Plan| ItemState {
+            fits: plan.fits,
+            remaining: plan.remaining,
+            max: plan.max,
+            reset_after_ms: plan.end.since(now),
+        };
+        plans.iter().map(state).collect()
+    }
+
+    /// Live counters keep the newest revision that they see, also from a command that is denied.
+    fn learn(&mut self, items: &Items, plans: &Plans) {
+        for (plan, item) in plans.iter().zip(items) {
+            self.counters.learn(&plan.place, item);
+        }
+    }
+
+    /// A digest of everything that a later command can see: equal on replicas that have applied
+    /// the same entries, whatever they have swept.
+    pub fn digest(&self) -> u64 {
+        let now = self.last.log;
+        let mut sum = self.counters.digest(now) ^ self.next_epoch ^ self.last.log.ms;
+        for (epoch, client) in self.clients.iter().filter(|(_, client)| client.is_live(now)) {
+            sum = sum.rotate_left(7).wrapping_add(client.digest(now) ^ epoch.0);
+        }
+        sum.rotate_left(9) ^ self.last.reference_ms
+    }
+}
+
+impl Plan {
+    fn charges(&self) -> bool {
+        self.fits && self.units > 0
+    }
+}
+
+// === impl Client lifetime ===
+
+impl Client {
+    fn is_live(&self, now: LogTime) -> bool {
+        now.since(self.seen()) < EPOCH_IDLE_MS_MAX
+    }
+}
+
+struct Summed {
+    total: u64,
+    /// Whether this is the first item of its counter: the one that charges for all of them.
+    first: bool,
+}
+
+/// The units of all items that share the counter of item `at`.
+fn summed_units(items: &Items, at: usize) -> Result<Summed, Refusal> {
+    let item = &items[at];
+    let mut total: u64 = 0;
+    let mut first = true;
+    for (other_at, other) in items.iter().enumerate() {
+        if other.units > UNITS_MAX || other.max > UNITS_MAX {
+            return Err(Refusal::UnitsTooLarge);
+        }
+        if other.key != item.key || other.window != item.window {
+            continue;
+        }
+        let same = (other.max, other.revision, other.algorithm, other.shadow)
+            == (item.max, item.revision, item.algorithm, item.shadow);
+        if !same {
+            return Err(Refusal::ConflictingItems);
+        }
+        first &= other_at >= at;
+        // At most ITEMS_MAX times 2^53: no overflow.
+        total += other.units;
+    }
+    Ok(Summed { total, first })
+}
+
+/// Items after the first of an equal key show what that one left.
+fn settle_equal_keys(items: &Items, held: &mut SmallVec<[Held; 1]>) {
+    for at in 1..items.len() {
+        let same = |other: &Item| other.key == items[at].key && other.window == items[at].window;
+        if let Some(first) = items[..at].iter().position(same) {
+            held[at].remaining = held[first].remaining;
+        }
+    }
+}
