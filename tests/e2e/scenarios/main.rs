@@ -1,0 +1,134 @@
+//! The scenarios: what must hold, seen from outside, with real clients, real servers and killed
+//! processes. A scenario whose tools are missing is reported as ignored; with `QUOTUM_REQUIRE_ALL=1`
+//! it fails.
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use quotum_e2e::bench::Bench;
+use quotum_e2e::failure::Result;
+use quotum_e2e::settings::Settings;
+use quotum_e2e::tools::{Tool, Tools};
+
+mod burst;
+mod edges;
+mod kill;
+mod monitoring;
+mod outage;
+mod registry;
+mod restart;
+mod sdks;
+mod whatsapp;
+
+/// A scenario and the programs that it cannot run without.
+struct Scenario {
+    name: &'static str,
+    needs: &'static [Tool],
+    run: Run,
+}
+
+type Run = fn(&Bench) -> Result;
+
+/// A scenario whose function is async.
+macro_rules! scenario {
+    ($path:path, $needs:expr) => {
+        Scenario {
+            name: stringify!($path),
+            needs: $needs,
+            run: |bench| runtime()?.block_on($path(bench)),
+        }
+    };
+}
+
+const CLUSTER: &[Tool] = &[Tool::Quotum];
+const BALANCED: &[Tool] = &[Tool::Quotum, Tool::Haproxy];
+const SDKS: &[Tool] = &[Tool::Quotum, Tool::Haproxy, Tool::Python, Tool::Node];
+const MONITORED: &[Tool] = &[Tool::Quotum, Tool::Haproxy, Tool::Prometheus];
+
+fn scenarios() -> Vec<Scenario> {
+    vec![
+        scenario!(sdks::every_client_works_with_a_server_of_both_eras, SDKS),
+        scenario!(sdks::every_client_works_with_a_server_of_sessions, SDKS),
+        scenario!(
+            sdks::every_client_works_with_a_server_that_sends_messages,
+            SDKS
+        ),
+        scenario!(burst::of_400_calls_in_a_minute_30_run, BALANCED),
+        scenario!(whatsapp::of_90_messages_in_eight_sessions_30_are_sent, SDKS),
+        scenario!(
+            kill::a_dead_leader_costs_no_call_and_admits_none_twice,
+            BALANCED
+        ),
+        scenario!(
+            kill::a_dead_gateway_costs_at_most_its_calls_on_the_way,
+            BALANCED
+        ),
+        scenario!(
+            registry::a_changed_policy_holds_for_the_next_request_everywhere,
+            CLUSTER
+        ),
+        scenario!(
+            registry::a_revoked_grant_is_refused_everywhere_at_once,
+            CLUSTER
+        ),
+        scenario!(
+            outage::stopped_counters_deny_in_time_and_free_tools_go_on,
+            CLUSTER
+        ),
+        scenario!(
+            outage::killed_counters_start_again_under_running_gateways,
+            CLUSTER
+        ),
+        scenario!(
+            restart::used_units_stay_used_when_everything_is_killed,
+            CLUSTER
+        ),
+        scenario!(restart::everything_ends_when_it_is_asked_to, CLUSTER),
+        scenario!(
+            edges::malformed_requests_are_refused_and_run_nothing,
+            CLUSTER
+        ),
+        scenario!(edges::noise_on_any_port_stops_nothing, CLUSTER),
+        scenario!(
+            monitoring::every_panel_and_rule_finds_its_figures,
+            MONITORED
+        ),
+    ]
+}
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Each scenario loads the machine on its own, and measures time.
+    arguments.test_threads.get_or_insert(1);
+    let settings = Settings::from_environment();
+    let tools = Tools::find(&settings);
+    let trials = scenarios()
+        .into_iter()
+        .map(|scenario| trial(scenario, &settings, &tools));
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+fn trial(scenario: Scenario, settings: &Settings, tools: &Tools) -> Trial {
+    let Scenario { name, needs, run } = scenario;
+    let missing = tools.missing(needs);
+    let (settings, tools) = (settings.clone(), tools.clone());
+    let requires_all = settings.requires_all;
+    let is_ignored = !missing.is_empty() && !requires_all;
+    let trial = move || match missing.is_empty() {
+        true => play(run, settings, tools),
+        false => Err(Failed::from(format!("missing: {}", missing.join("; ")))),
+    };
+    Trial::test(name, trial).with_ignored_flag(is_ignored)
+}
+
+fn play(run: Run, settings: Settings, tools: Tools) -> std::result::Result<(), Failed> {
+    let bench = Bench::new(settings, tools).map_err(|failure| failure.to_string())?;
+    run(&bench).map_err(|failure| Failed::from(format!("{failure}{}", bench.tails())))
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?)
+}

@@ -1,0 +1,110 @@
+//! What the shipped dashboard and rules ask for is there, on a real Prometheus that reads a real
+//! cluster.
+
+use std::process::Command;
+
+use quotum_e2e::balancer::Balancer;
+use quotum_e2e::bench::Bench;
+use quotum_e2e::burst::Burst;
+use quotum_e2e::dev::{Dev, Plan};
+use quotum_e2e::ensure;
+use quotum_e2e::failure::{Failure, Result};
+use quotum_e2e::limits::SETTLE_MAX;
+use quotum_e2e::mcp::{Answer, Session};
+use quotum_e2e::poll;
+use quotum_e2e::prometheus::Prometheus;
+use serde_json::{Value, json};
+
+use crate::burst::{MAX, TOOL};
+
+pub(crate) async fn every_panel_and_rule_finds_its_figures(bench: &Bench) -> Result {
+    let dev = Dev::start(bench, Plan::of_three())?;
+    let balancer = Balancer::start(bench, &dev.ready).await?;
+    let prometheus = Prometheus::start(bench, &dev.ready).await?;
+    let session = Session::open(&bench.http, &balancer.url, dev.token("agent-1")?).await?;
+    let mut missing = Vec::new();
+    for expression in expressions(bench)? {
+        let found = poll::until(&expression, SETTLE_MAX, async || {
+            traffic(&session).await?;
+            let series = prometheus.query(bench, &expression).await?;
+            Ok((!series.is_empty()).then_some(()))
+        })
+        .await;
+        missing.extend(found.err().map(|failure| failure.to_string()));
+    }
+    ensure!(
+        missing.is_empty(),
+        "expressions without data:\n{}",
+        missing.join("\n")
+    );
+    for metrics in [
+        &dev.ready.gateways[0].metrics,
+        &dev.ready.counters[0].metrics,
+    ] {
+        expect_well_named(bench, metrics).await?;
+    }
+    dev.stop().await
+}
+
+/// Allowed, near the limit, denied by it, free, hidden: a bit of everything.
+async fn traffic(session: &Session) -> Result {
+    let burst = |tool, calls| Burst {
+        clients: vec![session.clone()],
+        tool,
+        arguments: json!({}),
+        calls,
+    };
+    let limited = burst(TOOL, MAX + 2).run().await?;
+    ensure!(limited.count(Answer::is_lost) == 0, "{}", limited.summary());
+    burst("list_customers", 2).run().await?;
+    burst("delete_account", 1).run().await?;
+    Ok(())
+}
+
+/// Every expression of the dashboard, with its variables set as Grafana would.
+fn expressions(bench: &Bench) -> Result<Vec<String>> {
+    let file = bench.tools.shipped("grafana/quotum.json");
+    let dashboard: Value = serde_json::from_slice(&std::fs::read(file)?)?;
+    let mut found = Vec::new();
+    collect(&dashboard, &mut found);
+    ensure!(!found.is_empty(), "the dashboard asks for nothing");
+    let set = |text: &String| {
+        text.replace("$__rate_interval", "1m")
+            .replace("$server", ".*")
+    };
+    Ok(found.iter().map(set).collect())
+}
+
+fn collect(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            found.extend(
+                members
+                    .get("expr")
+                    .and_then(Value::as_str)
+                    .map(str::to_owned),
+            );
+            members.values().for_each(|value| collect(value, found));
+        }
+        Value::Array(values) => values.iter().for_each(|value| collect(value, found)),
+        _ => {}
+    }
+}
+
+/// `promtool` finds nothing to complain of in what a process shows.
+async fn expect_well_named(bench: &Bench, url: &str) -> Result {
+    let text = bench.http.get(url).await?.body;
+    let file = bench.path("metrics.txt");
+    std::fs::write(&file, &text)?;
+    let output = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(std::fs::File::open(&file)?)
+        .output()
+        .map_err(|error| Failure::from(error).during("promtool"))?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success(),
+        "promtool check metrics of {url}: {complaint}"
+    );
+    Ok(())
+}

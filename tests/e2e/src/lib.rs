@@ -1,0 +1,28 @@
+//! What the end-to-end scenarios are made of: processes that never outlive their test, a cluster as
+//! `quotum dev` starts it, a load balancer, MCP clients and upstream servers.
+//!
+//! # Layout
+//! * [`bench`]: what one scenario has around it; [`tools`]: the programs that a scenario needs
+//! * [`process`]: a child process that ends with its test, however the test ends
+//! * [`dev`], [`operator`], [`balancer`], [`upstream`], [`prometheus`]: the programs under test
+//! * [`http`], [`mcp`], [`sdk`]: clients; [`burst`]: many of them at once
+//! * [`minute`], [`metrics`], [`poll`]: reading the log clock, a figure, a change
+
+pub mod balancer;
+pub mod bench;
+pub mod burst;
+pub mod dev;
+pub mod failure;
+pub mod http;
+pub mod limits;
+pub mod mcp;
+pub mod metrics;
+pub mod minute;
+pub mod operator;
+pub mod poll;
+pub mod process;
+pub mod prometheus;
+pub mod sdk;
+pub mod settings;
+pub mod tools;
+pub mod upstream;
