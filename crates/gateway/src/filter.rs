@@ -1,0 +1,182 @@
+//! Filtering of tool lists: takes hidden tools out of any message of an upstream, and leaves every
+//! other byte as it was. A list that cannot be read with certainty is no list.
+
+use std::ops::Range;
+
+use crate::json::{Kind, Raw};
+use crate::limits::LIST_TTL_MS_MAX;
+
+#[cfg(test)]
+mod tests;
+
+/// How lists are filtered.
+pub struct Listing<'a> {
+    /// Whether a tool may be shown.
+    pub visible: &'a mut (dyn FnMut(&str) -> bool + Send),
+    /// Lists of the modern era say who may cache them, even where the upstream says nothing.
+    pub modern: bool,
+}
+
+/// A message that could mean different things to different readers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the message of the upstream is ambiguous")]
+pub struct Ambiguous;
+
+/// A place of the text, and what stands there instead.
+type Edit = (Range<usize>, String);
+
+/// The members of a result that matter here, each at most once.
+#[derive(Default)]
+struct ListMembers<'a> {
+    tools: Option<Raw<'a>>,
+    cache_scope: Option<Raw<'a>>,
+    ttl: Option<Raw<'a>>,
+}
+
+/// Filters a message, or each message of an array. `None`: nothing has to change.
+pub fn filter(message: Raw<'_>, listing: &mut Listing<'_>) -> Result<Option<String>, Ambiguous> {
+    let mut edits = Vec::new();
+    match message.kind() {
+        Kind::Array => {
+            for element in message.elements() {
+                edit_message(message, element, listing, &mut edits)?;
+            }
+        }
+        _ => edit_message(message, message, listing, &mut edits)?,
+    }
+    Ok(apply(message.text(), edits))
+}
+
+/// Whether a message is, or holds, the result of `tools/list`.
+pub fn has_tools(message: Raw<'_>) -> bool {
+    let of_one = |one: Raw<'_>| {
+        let tools = one.get("result").and_then(|result| result.get("tools"));
+        tools.is_some_and(|tools| tools.kind() == Kind::Array)
+    };
+    of_one(message) || message.elements().any(of_one)
+}
+
+fn edit_message(
+    whole: Raw<'_>,
+    message: Raw<'_>,
+    listing: &mut Listing<'_>,
+    edits: &mut Vec<Edit>,
+) -> Result<(), Ambiguous> {
+    match message.kind() {
+        Kind::Object => {}
+        // An array in an array is no message; whoever reads it as one must not see a list.
+        Kind::Array => return Err(Ambiguous),
+        _ => return Ok(()),
+    }
+    let mut results = message.members().filter(|(name, _)| name == "result");
+    let Some((_, result)) = results.next() else { return Ok(()) };
+    if results.next().is_some() {
+        return Err(Ambiguous);
+    }
+    let members = ListMembers::of(result)?;
+    let Some(tools) = members.tools else { return Ok(()) };
+    if let Some(kept) = keep_visible(tools, listing)? {
+        edits.push((range_in(whole, tools), kept));
+    }
+    members.edit_caching(whole, result, listing.modern, edits);
+    Ok(())
+}
+
+/// The array without hidden tools; `None`: all of them are visible.
+fn keep_visible(tools: Raw<'_>, listing: &mut Listing<'_>) -> Result<Option<String>, Ambiguous> {
+    if tools.kind() != Kind::Array {
+        return Err(Ambiguous);
+    }
+    let mut kept = String::from("[");
+    let mut dropped = false;
+    for tool in tools.elements() {
+        let visible = tool_name(tool).is_some_and(|name| (listing.visible)(&name));
+        if !visible {
+            dropped = true;
+            continue;
+        }
+        if kept.len() > 1 {
+            kept.push(',');
+        }
+        kept.push_str(tool.text());
+    }
+    kept.push(']');
+    Ok(dropped.then_some(kept))
+}
+
+/// The name of a tool; `None`: it has none, or more than one.
+fn tool_name(tool: Raw<'_>) -> Option<std::borrow::Cow<'_, str>> {
+    let mut names = tool.members().filter(|(member, _)| member == "name");
+    let (_, name) = names.next()?;
+    if names.next().is_some() {
+        return None;
+    }
+    name.string()
+}
+
+fn range_in(whole: Raw<'_>, part: Raw<'_>) -> Range<usize> {
+    let start = whole.offset_of(part);
+    start..start + part.text().len()
+}
+
+/// Carries out edits that do not overlap.
+fn apply(text: &str, mut edits: Vec<Edit>) -> Option<String> {
+    if edits.is_empty() {
+        return None;
+    }
+    edits.sort_by_key(|(range, _)| range.start);
+    let mut edited = String::with_capacity(text.len() + 32);
+    let mut at = 0;
+    for (range, replacement) in edits {
+        edited.push_str(&text[at..range.start]);
+        edited.push_str(&replacement);
+        at = range.end;
+    }
+    edited.push_str(&text[at..]);
+    Some(edited)
+}
+
+// === impl ListMembers ===
+
+impl<'a> ListMembers<'a> {
+    fn of(result: Raw<'a>) -> Result<Self, Ambiguous> {
+        let mut members = Self::default();
+        for (name, value) in result.members() {
+            let place = match name.as_ref() {
+                "tools" => &mut members.tools,
+                "cacheScope" => &mut members.cache_scope,
+                "ttlMs" => &mut members.ttl,
+                _ => continue,
+            };
+            if place.replace(value).is_some() {
+                return Err(Ambiguous);
+            }
+        }
+        Ok(members)
+    }
+
+    /// What one grant may see, no other may get from a cache; and a change of policy shows soon.
+    fn edit_caching(
+        &self,
+        whole: Raw<'_>,
+        result: Raw<'_>,
+        modern: bool,
+        edits: &mut Vec<Edit>,
+    ) {
+        match self.cache_scope {
+            Some(scope) if scope.text() == "\"private\"" => {}
+            Some(scope) => edits.push((range_in(whole, scope), "\"private\"".to_owned())),
+            None if modern => {
+                let inside = whole.offset_of(result) + 1;
+                edits.push((inside..inside, "\"cacheScope\":\"private\",".to_owned()));
+            }
+            None => {}
+        }
+        if let Some(ttl) = self.ttl {
+            let short = ttl.integer().and_then(|ms| u64::try_from(ms).ok());
+            if short.is_none_or(|ms| ms > LIST_TTL_MS_MAX) {
+                edits.push((range_in(whole, ttl), LIST_TTL_MS_MAX.to_string()));
+            }
+        }
+    }
+}
