@@ -1,0 +1,154 @@
+use super::*;
+use crate::compile::operator_test;
+use crate::json::{Bounds, read};
+
+fn truth(operator: Operator, value: &str, actual: Option<&str>) -> Truth {
+    let value = read(value.as_bytes(), Bounds::DOCUMENT).unwrap();
+    let actual = actual.map(|text| read(text.as_bytes(), Bounds::ARGUMENTS).unwrap());
+    let test = operator_test(operator, &value.value).unwrap();
+    test.truth(actual.as_ref().map(|node| &node.value))
+}
+
+/// A value that each operator takes.
+const TAKEN: [(Operator, &str); 11] = [
+    (Operator::Eq, "null"),
+    (Operator::Neq, "1"),
+    (Operator::Lt, "1"),
+    (Operator::Lte, "1"),
+    (Operator::Gt, "-1"),
+    (Operator::Gte, "-1"),
+    (Operator::In, "[null]"),
+    (Operator::NotIn, "[]"),
+    (Operator::Exists, "true"),
+    (Operator::Regex, "\"\""),
+    (Operator::Contains, "\"\""),
+];
+
+#[test]
+fn nothing_is_true_of_a_missing_argument_but_that_it_is_missing() {
+    for (operator, value) in TAKEN {
+        for missing in [None, Some("null")] {
+            assert_eq!(
+                truth(operator, value, missing),
+                Truth::False,
+                "{}",
+                operator.name()
+            );
+        }
+    }
+    for missing in [None, Some("null")] {
+        assert_eq!(truth(Operator::Exists, "false", missing), Truth::True);
+    }
+    assert_eq!(truth(Operator::Exists, "false", Some("\"\"")), Truth::False);
+}
+
+#[test]
+fn an_argument_of_a_type_that_the_test_says_nothing_about_leaves_it_undecided() {
+    let rows: [(&[Operator], &str, &[&str]); 4] = [
+        (
+            &[Operator::Lt, Operator::Lte, Operator::Gt, Operator::Gte],
+            "1",
+            &["\"1\"", "true", "[1]", "{}"],
+        ),
+        (&[Operator::Regex], "\"1\"", &["1", "true", "[\"1\"]", "{}"]),
+        (
+            &[Operator::Contains],
+            "\"a\"",
+            &["1", "false", "{\"a\":\"a\"}"],
+        ),
+        (&[Operator::Contains], "1", &["\"1\"", "1", "{}"]),
+    ];
+    for (operators, value, actuals) in rows {
+        for operator in operators {
+            for actual in actuals {
+                let got = truth(*operator, value, Some(actual));
+                assert_eq!(
+                    got,
+                    Truth::Undecided,
+                    "{} {value} {actual}",
+                    operator.name()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn equality_is_decided_for_every_type() {
+    for (value, actual, equal) in [
+        ("5", "5.0", true),
+        ("5", "\"5\"", false),
+        ("9007199254740993", "9007199254740992", false),
+        ("1e400", "1e400", true),
+        ("1e400", "1e401", false),
+        ("{\"a\":1,\"b\":[2]}", "{\"b\":[2.0],\"a\":1}", true),
+        ("\"A\"", "\"a\"", false),
+        ("false", "0", false),
+    ] {
+        assert_eq!(
+            truth(Operator::Eq, value, Some(actual)),
+            equal.into(),
+            "{value} {actual}"
+        );
+        assert_eq!(
+            truth(Operator::Neq, value, Some(actual)),
+            (!equal).into(),
+            "{value} {actual}"
+        );
+        let list = format!("[[], {value}]");
+        assert_eq!(truth(Operator::In, &list, Some(actual)), equal.into());
+        assert_eq!(truth(Operator::NotIn, &list, Some(actual)), (!equal).into());
+        let actual = format!("[{actual}]");
+        assert_eq!(
+            truth(Operator::Contains, value, Some(&actual)),
+            equal.into()
+        );
+    }
+}
+
+#[test]
+fn paths_descend_objects_only() {
+    let arguments = r#"{"a":{"b":{"c":1}},"d":[{"b":2}],"e.f":3,"g":null,"":{"h":4}}"#;
+    let arguments = read(arguments.as_bytes(), Bounds::ARGUMENTS).unwrap();
+    let found = |path: &str| {
+        ArgumentPath::parse(path)
+            .unwrap()
+            .find(&arguments)
+            .is_some()
+    };
+    assert!(found("args.a") && found("args.a.b.c") && found("args.g"));
+    for missing in [
+        "args.b", "args.a.c", "args.d.0", "args.d.b", "args.e.f", "args.g.h", "args.h",
+    ] {
+        assert!(!found(missing), "{missing}");
+    }
+    for path in [
+        "", "args", "args.", "args..a", "args.a.", "arg.a", "Args.a", " args.a", "a.args.b",
+    ] {
+        assert_eq!(ArgumentPath::parse(path), None, "{path}");
+    }
+}
+
+#[test]
+fn a_group_is_false_before_it_is_undecided() {
+    let all = [Truth::True, Truth::False, Truth::Undecided];
+    for a in all {
+        for b in all {
+            let expected = if a == Truth::False || b == Truth::False {
+                Truth::False
+            } else if a == Truth::Undecided || b == Truth::Undecided {
+                Truth::Undecided
+            } else {
+                Truth::True
+            };
+            assert_eq!(a.and(b), expected, "{a} {b}");
+        }
+    }
+}
+
+#[test]
+fn names_and_operators_agree() {
+    for (name, operator) in Operator::NAMED {
+        assert_eq!(operator.name(), name);
+    }
+}

@@ -1,0 +1,172 @@
+//! Exact decimal numbers: the value that a JSON number spells, never rounded.
+//!
+//! Promises: comparison by value (5 = 5.0 = 5e0) in time and memory proportional to the text,
+//! whatever the exponent. Does no arithmetic.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use quotum_limit::limits::UNITS_MAX;
+
+use crate::limits::EXPONENT_DIGITS_MAX;
+
+#[cfg(test)]
+mod tests;
+
+/// A number in normal form, `± 0.digits × 10^magnitude`: equal values have equal fields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decimal<'a> {
+    negative: bool,
+    /// Where the point stands, counted from the first digit. 0 for zero.
+    magnitude: i64,
+    /// Without leading and trailing zeros; empty for zero.
+    digits: Cow<'a, str>,
+}
+
+/// Why a text is no number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NumberError {
+    #[error("this is not a number as JSON writes it")]
+    Malformed,
+    #[error("the exponent of a number has at most {EXPONENT_DIGITS_MAX} digits")]
+    Exponent,
+}
+
+// === impl Decimal ===
+
+impl<'a> Decimal<'a> {
+    /// Reads a number of the JSON grammar: all of `text`, nothing around it.
+    pub fn parse(text: &'a str) -> Result<Self, NumberError> {
+        let (negative, rest) = match text.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let (mantissa, exponent) = match rest.find(['e', 'E']) {
+            Some(at) => (&rest[..at], exponent(&rest[at + 1..])),
+            None => (rest, Ok(0)),
+        };
+        let (whole, fraction) = match mantissa.split_once('.') {
+            Some((whole, fraction)) if is_digits(fraction) => (whole, fraction),
+            Some(_) => return Err(NumberError::Malformed),
+            None => (mantissa, ""),
+        };
+        if !is_digits(whole) || (whole.len() > 1 && whole.starts_with('0')) {
+            return Err(NumberError::Malformed);
+        }
+        let (whole, fraction) = (
+            whole.trim_start_matches('0'),
+            fraction.trim_end_matches('0'),
+        );
+        if whole.is_empty() && fraction.is_empty() {
+            // Zero is zero under any exponent, but a malformed one is still malformed.
+            return match exponent {
+                Err(NumberError::Malformed) => Err(NumberError::Malformed),
+                _ => Ok(Self {
+                    negative: false,
+                    magnitude: 0,
+                    digits: Cow::Borrowed(""),
+                }),
+            };
+        }
+        let (digits, point) = normal(whole, fraction);
+        Ok(Self {
+            negative,
+            magnitude: point + exponent?,
+            digits,
+        })
+    }
+
+    /// The value as a number of units: whole, from 0 to 2^53. `None` for any other value.
+    pub fn units(&self) -> Option<u64> {
+        if self.digits.is_empty() {
+            return Some(0);
+        }
+        let length = usize::try_from(self.magnitude).ok()?;
+        // 2^53 has 16 digits; fewer digits before the point than there are: a fraction.
+        if self.negative || length > 16 || length < self.digits.len() {
+            return None;
+        }
+        let digits: u64 = self.digits.parse().ok()?;
+        let zeros = u32::try_from(length - self.digits.len()).ok()?;
+        let units = digits.checked_mul(10_u64.checked_pow(zeros)?)?;
+        (units <= UNITS_MAX).then_some(units)
+    }
+
+    /// The same number without the text that it was read from.
+    pub fn into_owned(self) -> Decimal<'static> {
+        Decimal {
+            digits: Cow::Owned(self.digits.into_owned()),
+            ..self
+        }
+    }
+
+    fn cmp_absolute(&self, other: &Decimal<'_>) -> Ordering {
+        // Zero has no digits and is below every other number; without trailing zeros the order of
+        // equally placed digits is the order of their texts.
+        match (self.digits.is_empty(), other.digits.is_empty()) {
+            (false, false) => self
+                .magnitude
+                .cmp(&other.magnitude)
+                .then_with(|| self.digits.cmp(&other.digits)),
+            (own, others) => others.cmp(&own),
+        }
+    }
+}
+
+impl PartialOrd for Decimal<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Decimal<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self.negative, other.negative) {
+            (false, false) => self.cmp_absolute(other),
+            (true, true) => other.cmp_absolute(self),
+            (true, false) => Ordering::Less,
+            (false, true) => Ordering::Greater,
+        }
+    }
+}
+
+/// The significant digits of `whole.fraction`, not both empty, and where their point stands.
+/// `whole` has no leading and `fraction` no trailing zeros.
+fn normal<'a>(whole: &'a str, fraction: &'a str) -> (Cow<'a, str>, i64) {
+    if fraction.is_empty() {
+        (
+            Cow::Borrowed(whole.trim_end_matches('0')),
+            whole.len() as i64,
+        )
+    } else if whole.is_empty() {
+        let digits = fraction.trim_start_matches('0');
+        (
+            Cow::Borrowed(digits),
+            digits.len() as i64 - fraction.len() as i64,
+        )
+    } else {
+        (Cow::Owned([whole, fraction].concat()), whole.len() as i64)
+    }
+}
+
+fn exponent(text: &str) -> Result<i64, NumberError> {
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => (-1, digits),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if !is_digits(digits) {
+        return Err(NumberError::Malformed);
+    }
+    match digits.trim_start_matches('0') {
+        "" => Ok(0),
+        digits if digits.len() > EXPONENT_DIGITS_MAX => Err(NumberError::Exponent),
+        digits => digits
+            .parse::<i64>()
+            .map(|n| sign * n)
+            .map_err(|_| NumberError::Exponent),
+    }
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
