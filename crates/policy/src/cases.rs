@@ -12,6 +12,8 @@ use crate::problem::PolicyError;
 mod conversation;
 mod counters;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod time;
 
 /// How a file of cases came out.
