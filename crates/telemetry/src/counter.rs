@@ -1,0 +1,140 @@
+//! What a counter node records.
+
+use std::sync::Arc;
+
+use crate::catalog;
+use crate::exposition::{Count, Durations, Exposition, Reading, Sizes};
+use crate::label::{Api, ClosedLabel, CounterOutcome, LeaseEvent};
+use crate::limits::SHARDS_MAX;
+use crate::shard::Shard;
+
+#[cfg(test)]
+mod tests;
+
+/// The metrics of a counter node. Cheap to clone.
+#[derive(Clone)]
+pub struct CounterMetrics(Arc<Inner>);
+
+/// The metrics of one Raft group on this node.
+pub struct ShardMetrics {
+    pub overrun: Count,
+    pub stranded_denials: Count,
+    pub dedup_hits: Count,
+    pub log_clock_offset: Reading,
+    pub counters_live: Reading,
+    pub is_leader: Reading,
+    pub term: Reading,
+    pub last_log_index: Reading,
+    pub log_bytes: Reading,
+    pub elections: Count,
+    pub commit: Durations,
+    pub apply: Durations,
+    pub append: Durations,
+    pub sync: Durations,
+    pub snapshot: Durations,
+    pub batch: Sizes,
+    decisions: Vec<Count>,
+}
+
+struct Inner {
+    shards: Vec<ShardMetrics>,
+    registry: ShardMetrics,
+    leases: Vec<Count>,
+    lease_outstanding: Reading,
+    registry_revision: Reading,
+}
+
+// === impl CounterMetrics ===
+
+impl CounterMetrics {
+    /// The metrics of a node with `shards` shards of counters, all at 0.
+    ///
+    /// # Panics
+    /// Where there are none, or more than [`SHARDS_MAX`].
+    pub fn new(exposition: &Exposition, shards: u32) -> Self {
+        assert!(
+            (1..=SHARDS_MAX).contains(&shards),
+            "a node has 1 to {SHARDS_MAX} shards"
+        );
+        let shards = (0..shards).map(|number| shard(exposition, Shard::Counters(number)));
+        let leases = LeaseEvent::ALL
+            .iter()
+            .map(|event| exposition.count(&catalog::LEASE_UNITS, &[event.as_str()]));
+        Self(Arc::new(Inner {
+            shards: shards.collect(),
+            registry: shard(exposition, Shard::Registry),
+            leases: leases.collect(),
+            lease_outstanding: exposition.reading(&catalog::LEASE_OUTSTANDING, &[]),
+            registry_revision: exposition.reading(&catalog::REGISTRY_REVISION, &[]),
+        }))
+    }
+
+    /// The metrics of a shard that this node has.
+    pub fn shard(&self, shard: Shard) -> Option<&ShardMetrics> {
+        match shard {
+            Shard::Counters(number) => self.0.shards.get(number as usize),
+            Shard::Registry => Some(&self.0.registry),
+            Shard::Other => None,
+        }
+    }
+
+    pub fn lease_units(&self, event: LeaseEvent, units: u64) {
+        self.0.leases[event.index()].add(units);
+    }
+
+    pub fn lease_outstanding(&self, units: u64) {
+        self.0.lease_outstanding.set_integer(units);
+    }
+
+    /// The revision of the registry that this node has applied.
+    pub fn registry_revision(&self, revision: u64) {
+        self.0.registry_revision.set_integer(revision);
+    }
+}
+
+impl std::fmt::Debug for CounterMetrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CounterMetrics")
+    }
+}
+
+// === impl ShardMetrics ===
+
+impl ShardMetrics {
+    /// A request was answered.
+    pub fn decision(&self, api: Api, outcome: CounterOutcome) {
+        self.decisions[api.index() * CounterOutcome::ALL.len() + outcome.index()].one();
+    }
+}
+
+fn shard(exposition: &Exposition, shard: Shard) -> ShardMetrics {
+    let shard = shard.to_string();
+    let labels = [shard.as_str()];
+    let decisions = Api::ALL.iter().flat_map(|api| {
+        CounterOutcome::ALL
+            .iter()
+            .map(|outcome| (api.as_str(), outcome.as_str()))
+    });
+    let decisions = decisions.map(|(api, outcome)| {
+        exposition.count(&catalog::COUNTER_DECISIONS, &[shard.as_str(), api, outcome])
+    });
+    ShardMetrics {
+        overrun: exposition.count(&catalog::OVERRUN, &labels),
+        stranded_denials: exposition.count(&catalog::STRANDED_DENIALS, &labels),
+        dedup_hits: exposition.count(&catalog::DEDUP_HITS, &labels),
+        log_clock_offset: exposition.reading(&catalog::LOG_CLOCK_OFFSET, &labels),
+        counters_live: exposition.reading(&catalog::COUNTERS_LIVE, &labels),
+        is_leader: exposition.reading(&catalog::RAFT_IS_LEADER, &labels),
+        term: exposition.reading(&catalog::RAFT_TERM, &labels),
+        last_log_index: exposition.reading(&catalog::RAFT_LAST_LOG_INDEX, &labels),
+        log_bytes: exposition.reading(&catalog::RAFT_LOG_BYTES, &labels),
+        elections: exposition.count(&catalog::RAFT_ELECTIONS, &labels),
+        commit: exposition.durations(&catalog::RAFT_COMMIT, &labels),
+        apply: exposition.durations(&catalog::RAFT_APPLY, &labels),
+        append: exposition.durations(&catalog::RAFT_APPEND, &labels),
+        sync: exposition.durations(&catalog::RAFT_SYNC, &labels),
+        snapshot: exposition.durations(&catalog::RAFT_SNAPSHOT, &labels),
+        batch: exposition.sizes(&catalog::RAFT_BATCH, &labels),
+        decisions: decisions.collect(),
+    }
+}
