@@ -1,6 +1,6 @@
 //! What the tests of this crate build their registries from.
 
-use crate::command::{Change, CredentialChange};
+use crate::command::{Change, Command, CredentialChange, Outcome};
 use crate::grant::GrantSpec;
 use crate::name::{GrantId, GrantName, Name};
 use crate::policy::Document;
@@ -9,6 +9,7 @@ use crate::secret::credential::{Headers, SealedCredential};
 use crate::secret::sealing::SealNonce;
 use crate::secret::token::{Token, TokenHash, TokenKind};
 use crate::server::ServerSpec;
+use crate::state::State;
 use crate::upstream::Upstream;
 
 pub(crate) fn key() -> MasterKey {
@@ -31,7 +32,7 @@ pub(crate) fn hash(number: u8) -> TokenHash {
     key().token_hash(&token(number))
 }
 
-/// A policy document that allows what its number says.
+/// A policy document that allows `max` calls a minute.
 pub(crate) fn document(max: u64) -> Document {
     Document::new(&format!(
         r#"{{"version":"1","default":"allow","all_tools":{{"limits":[
@@ -77,4 +78,28 @@ pub(crate) fn put_grant(text: &str, server: &str, policy: Option<&str>) -> Chang
 pub(crate) fn sealed(key: &MasterKey, nonce: u8, server: &str, value: &str) -> SealedCredential {
     let headers = Headers::new([("authorization", value)]).unwrap();
     SealedCredential::seal(key, SealNonce([nonce; 12]), &name(server), &headers).unwrap()
+}
+
+pub(crate) const NOW: u64 = 1_800_000_000_000;
+
+/// Applies what must not be refused, and gives how much it changed.
+pub(crate) fn applied(state: &mut State, changes: Vec<Change>) -> usize {
+    match state.apply(&Command::apply(NOW, changes)) {
+        Outcome::Applied { revision, changed } => {
+            assert_eq!(revision, state.revision());
+            changed
+        }
+        Outcome::Refused(refused) => panic!("refused: {refused}"),
+    }
+}
+
+pub(crate) fn populated() -> State {
+    let mut state = State::new();
+    let changes = vec![
+        put_server("demo"),
+        put_policy("strict", 3),
+        put_grant("alice", "demo", Some("strict")),
+    ];
+    assert_eq!(applied(&mut state, changes), 3);
+    state
 }

@@ -7,7 +7,7 @@
 //! # Layout
 //! * [`build`]: from a state or its bytes, keeping what the view before had compiled.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::name::{GrantId, GrantName, Name};
@@ -29,7 +29,7 @@ pub struct View {
     servers: BTreeMap<Name, Arc<Server>>,
     policies: BTreeMap<Name, Arc<Policy>>,
     grants: BTreeMap<GrantId, Arc<Grant>>,
-    tokens: HashMap<TokenHash, Entry>,
+    tokens: BTreeMap<TokenHash, Entry>,
     problems: Vec<Problem>,
 }
 

@@ -20,6 +20,9 @@ use crate::limits::{
 use crate::policy::Policy;
 use crate::server::Server;
 
+#[cfg(test)]
+mod tests;
+
 /// The format that is written, and the only one that is read.
 pub const FORMAT: u32 = 1;
 

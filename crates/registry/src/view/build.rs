@@ -1,6 +1,5 @@
 //! Building views: opening credentials, compiling policies, keeping what is already compiled.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Entry, Grant, Policy, Problem, Server, View};
@@ -28,7 +27,6 @@ impl View {
             let kept = previous.and_then(|view| view.policies.get(&policy.name));
             view.add_policy(policy, kept);
         }
-        view.tokens = HashMap::with_capacity(state.grants().len());
         for grant in state.grants() {
             view.add_grant(grant);
         }

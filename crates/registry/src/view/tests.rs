@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::command::{Change, Command, CredentialChange, Outcome};
+use crate::command::{Change, Command, CredentialChange, Outcome, Reason};
+use crate::limits::{CHANGES_MAX, GRANTS_MAX, STATE_BYTES_MAX};
 use crate::sample::{
     grant, hash, id, key, name, put_grant, put_policy, put_server, sealed, server, token,
 };
-use crate::secret::token::TokenKind;
 use crate::state::State;
 
 const NOW: u64 = 1_000_000;
@@ -52,7 +52,7 @@ fn a_token_opens_its_grant() {
 #[test]
 fn any_other_text_opens_nothing() {
     let view = View::of(&populated(), &key(), None);
-    let admin = crate::secret::token::Token::from_random(TokenKind::Admin, &[1; 32]);
+    let admin = Token::from_random(TokenKind::Admin, &[1; 32]);
     for text in [
         "",
         "qtm_",
@@ -199,4 +199,41 @@ fn a_document_that_is_no_policy_leaves_its_grants_without_one() {
     assert!(
         matches!(&view.problems()[0], Problem::Policy { policy, .. } if *policy == name("strict"))
     );
+}
+
+#[test]
+fn a_full_registry_decodes_and_opens_every_token() {
+    let mut state = State::new();
+    apply(
+        &mut state,
+        vec![put_server("demo"), put_policy("strict", 3)],
+    );
+    let token = |number: usize| {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&(number as u64).to_le_bytes());
+        Token::from_random(TokenKind::Grant, &bytes)
+    };
+    let key = key();
+    for first in (0..GRANTS_MAX).step_by(CHANGES_MAX) {
+        let grants = (first..first + CHANGES_MAX).map(|number| Change::PutGrant {
+            grant: grant(&format!("g{number}"), "demo", Some("strict")),
+            token: Some(key.token_hash(&token(number))),
+        });
+        apply(&mut state, grants.collect());
+    }
+    let more = Command::apply(NOW, vec![put_grant("more", "demo", None)]);
+    let Outcome::Refused(refused) = state.check(&more) else {
+        panic!("not refused")
+    };
+    assert_eq!(refused.reason, Reason::Full);
+
+    let bytes = state.encode();
+    assert!(bytes.len() < STATE_BYTES_MAX / 4, "{}", bytes.len());
+    let view = View::decode(&bytes, &key, None).unwrap();
+    for number in (0..GRANTS_MAX).step_by(997) {
+        let opened = view
+            .grant_by_token(&key, token(number).as_str(), NOW)
+            .unwrap();
+        assert_eq!(opened.name.as_str(), format!("g{number}"));
+    }
 }
