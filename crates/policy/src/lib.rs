@@ -6,11 +6,11 @@
 //! with the limits that somebody else must take its units from.
 //!
 //! # Layout
-//! * [`json`], [`number`], [`pointer`]: a strict reader that knows the place of every value.
+//! * [`json`], [`number`], [`mod@pointer`]: a strict reader that knows the place of every value.
 //! * [`problem`], `checker`: what is wrong with a document, and where.
 //! * `compile`: from a document to a policy.
 //! * [`policy`], [`condition`], [`limit`]: the policy and its parts.
-//! * [`decide`], [`verdict`], [`explain`]: what it says about a call, and why.
+//! * [`mod@decide`], [`verdict`], [`mod@explain`]: what it says about a call, and why.
 //! * [`text`]: what the agent reads.
 //! * [`identity`]: the keys of counters.
 //! * [`cases`]: documents with calls and the decisions that they must lead to.
