@@ -5,8 +5,8 @@
 //! command.
 //!
 //! # Layout
-//! * [`apply`]: what a command changes, all or nothing.
-//! * [`index`]: who uses what, and which names and tokens are taken.
+//! * `apply`: what a command changes, all or nothing.
+//! * `index`: who uses what, and which names and tokens are taken.
 //! * [`encoding`]: commands and states as bytes.
 
 use std::collections::BTreeMap;

@@ -5,7 +5,7 @@
 //! Knows nothing of time: `now_ms` arrives with each question.
 //!
 //! # Layout
-//! * [`build`]: from a state or its bytes, keeping what the view before had compiled.
+//! * `build`: from a state or its bytes, keeping what the view before had compiled.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
