@@ -14,7 +14,9 @@ mod tests;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stamp {
     pub log: LogTime,
-    /// The reference clock that the leader saw, in milliseconds since the Unix epoch; 0: none.
+    /// The reference clock that the leader saw, in milliseconds since the Unix epoch; 0: none yet.
+    /// While there is none to see, the last one and the monotonic time since: never less than the
+    /// time that has really passed, so that no later leader steps over it.
     pub reference_ms: u64,
 }
 
@@ -32,7 +34,7 @@ pub struct Reading {
 pub struct LogClock {
     log_us: u64,
     monotonic_us: u64,
-    reference_ms: u64,
+    reference_us: u64,
 }
 
 // === impl LogClock ===
@@ -45,15 +47,25 @@ impl LogClock {
         let start_ms = match reading.reference_ms {
             Some(now_ms) if last == Stamp::default() => now_ms,
             Some(now_ms) if last.reference_ms > 0 => {
-                let gap_ms = now_ms.saturating_sub(last.reference_ms).saturating_sub(STEP_MARGIN_MS);
-                last.log.ms.saturating_add(gap_ms).min(now_ms).max(last.log.ms)
+                let gap_ms = now_ms
+                    .saturating_sub(last.reference_ms)
+                    .saturating_sub(STEP_MARGIN_MS);
+                last.log
+                    .ms
+                    .saturating_add(gap_ms)
+                    .min(now_ms)
+                    .max(last.log.ms)
             }
             _ => last.log.ms,
         };
         Self {
             log_us: start_ms.saturating_mul(1_000),
             monotonic_us: reading.monotonic_us,
-            reference_ms: reading.reference_ms.unwrap_or(last.reference_ms),
+            reference_us: reading
+                .reference_ms
+                .unwrap_or(last.reference_ms)
+                .max(last.reference_ms)
+                .saturating_mul(1_000),
         }
     }
 
@@ -62,6 +74,9 @@ impl LogClock {
         let elapsed_us = reading.monotonic_us.saturating_sub(self.monotonic_us);
         self.monotonic_us = self.monotonic_us.max(reading.monotonic_us);
         self.log_us = self.log_us.saturating_add(elapsed_us);
+        if self.reference_us > 0 {
+            self.reference_us = self.reference_us.saturating_add(elapsed_us);
+        }
         if let Some(reference_ms) = reading.reference_ms {
             // Time that has passed may be stretched or squeezed, so log time never goes back.
             let most_us = elapsed_us / SLEW_DIVISOR;
@@ -71,9 +86,12 @@ impl LogClock {
             } else {
                 self.log_us - most_us.min(self.log_us - reference_us)
             };
-            self.reference_ms = self.reference_ms.max(reference_ms);
+            self.reference_us = self.reference_us.max(reference_us);
         }
-        Stamp { log: LogTime::from_ms(self.log_us / 1_000), reference_ms: self.reference_ms }
+        Stamp {
+            log: LogTime::from_ms(self.log_us / 1_000),
+            reference_ms: self.reference_us / 1_000,
+        }
     }
 
     /// How far log time is from the reference, in milliseconds; positive: ahead of it.

@@ -58,15 +58,24 @@ impl Batch {
             return Err(input.error("unknown version of a log entry"));
         }
         let log = LogTime::from_ms(input.number()?);
-        let stamp = Stamp { log, reference_ms: input.number()? };
-        let caps = Caps { counters_max: input.size(usize::MAX)? };
+        let stamp = Stamp {
+            log,
+            reference_ms: input.number()?,
+        };
+        let caps = Caps {
+            counters_max: input.size(usize::MAX)?,
+        };
         let count = input.size(BATCH_COMMANDS_MAX)?;
         let mut commands = Vec::with_capacity(count.min(bytes.len()));
         for _ in 0..count {
             commands.push(Command::decode(&mut input)?);
         }
         input.end()?;
-        Ok(Self { stamp, caps, commands })
+        Ok(Self {
+            stamp,
+            caps,
+            commands,
+        })
     }
 }
 
@@ -76,7 +85,11 @@ impl Command {
     fn encode(&self, out: &mut Writer) {
         match self {
             Self::Open => out.number(0),
-            Self::Acquire { id, acked_seq, items } => {
+            Self::Acquire {
+                id,
+                acked_seq,
+                items,
+            } => {
                 out.number(1);
                 id.encode(out);
                 out.number(*acked_seq);
@@ -101,8 +114,12 @@ impl Command {
                 acked_seq: input.number()?,
                 items: decode_items(input)?,
             }),
-            2 => Ok(Self::Refund { id: RequestId::decode(input)? }),
-            3 => Ok(Self::Peek { items: decode_items(input)? }),
+            2 => Ok(Self::Refund {
+                id: RequestId::decode(input)?,
+            }),
+            3 => Ok(Self::Peek {
+                items: decode_items(input)?,
+            }),
             _ => Err(input.error("unknown kind of command")),
         }
     }
@@ -115,7 +132,10 @@ impl RequestId {
     }
 
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { epoch: Epoch(input.number()?), seq: input.number()? })
+        Ok(Self {
+            epoch: Epoch(input.number()?),
+            seq: input.number()?,
+        })
     }
 }
 
@@ -158,7 +178,9 @@ fn decode_items(input: &mut Reader<'_>) -> Result<Items, DecodeError> {
 
 impl Writer {
     pub fn with_capacity(bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes) }
+        Self {
+            bytes: Vec::with_capacity(bytes),
+        }
     }
 
     pub fn number(&mut self, mut number: u64) {
@@ -195,7 +217,10 @@ impl<'a> Reader<'a> {
     }
 
     pub fn error(&self, what: &'static str) -> DecodeError {
-        DecodeError { offset: self.at, what }
+        DecodeError {
+            offset: self.at,
+            what,
+        }
     }
 
     /// A varint in its shortest form.
@@ -220,7 +245,8 @@ impl<'a> Reader<'a> {
 
     /// A count or length that must not be more than `max`.
     pub fn size(&mut self, max: usize) -> Result<usize, DecodeError> {
-        let size = usize::try_from(self.number()?).map_err(|_| self.error("a size is too large"))?;
+        let size =
+            usize::try_from(self.number()?).map_err(|_| self.error("a size is too large"))?;
         if size > max {
             return Err(self.error("a size is too large"));
         }
@@ -237,7 +263,11 @@ impl<'a> Reader<'a> {
 
     pub fn slice(&mut self, max: usize) -> Result<&'a [u8], DecodeError> {
         let length = self.size(max)?;
-        let Some(slice) = self.bytes.get(self.at..).and_then(|rest| rest.get(..length)) else {
+        let Some(slice) = self
+            .bytes
+            .get(self.at..)
+            .and_then(|rest| rest.get(..length))
+        else {
             return Err(self.error("the bytes end within a byte string"));
         };
         self.at += length;

@@ -21,10 +21,11 @@ pub mod snapshot;
 pub mod state;
 pub mod window;
 
-pub use codec::DecodeError;
 pub use clock::{LogClock, Reading, Stamp};
+pub use codec::DecodeError;
 pub use command::{
-    Algorithm, Batch, Bound, Caps, Command, Epoch, Item, ItemState, ItemStates, Items, Outcome, Refusal, RequestId,
+    Algorithm, Batch, Bound, Caps, Command, Epoch, Item, ItemState, ItemStates, Items, Outcome,
+    Refusal, RequestId,
 };
 pub use key::{Key, KeyError};
 pub use state::State;

@@ -55,8 +55,13 @@ impl State {
         }
         let mut state = Self::new(hash_seed);
         let log = LogTime::from_ms(input.number()?);
-        state.last = Stamp { log, reference_ms: input.number()? };
-        state.caps = Caps { counters_max: input.size(usize::MAX)? };
+        state.last = Stamp {
+            log,
+            reference_ms: input.number()?,
+        };
+        state.caps = Caps {
+            counters_max: input.size(usize::MAX)?,
+        };
         state.next_epoch = input.number()?;
         for _ in 0..input.size(EPOCHS_MAX)? {
             let epoch = Epoch(input.number()?);
@@ -87,7 +92,13 @@ impl State {
 impl Counter {
     fn encode(&self, out: &mut Writer) {
         out.bytes(self.key.as_bytes());
-        for number in [self.window.code(), self.end.ms, self.charged, self.revision, self.max] {
+        for number in [
+            self.window.code(),
+            self.end.ms,
+            self.charged,
+            self.revision,
+            self.max,
+        ] {
             out.number(number);
         }
     }
@@ -126,10 +137,15 @@ impl Client {
         let mut client = Self::new(LogTime::from_ms(input.number()?));
         client.watermark = watermark;
         for _ in 0..input.size(MARKS_MAX)? {
-            client.marks.push_back((LogTime::from_ms(input.number()?), input.number()?));
+            client
+                .marks
+                .push_back((LogTime::from_ms(input.number()?), input.number()?));
         }
         let slots = input.size(usize::try_from(SLOTS_MAX).expect("fits"))?;
-        if watermark.checked_add(slots as u64).is_none_or(|end| end == u64::MAX) {
+        if watermark
+            .checked_add(slots as u64)
+            .is_none_or(|end| end == u64::MAX)
+        {
             return Err(input.error("a watermark is too large"));
         }
         for _ in 0..slots {
@@ -172,7 +188,11 @@ impl Slot {
                 if !admitted && held.iter().all(|held| held.fits) {
                     return Err(input.error("a denial that nothing denies"));
                 }
-                Ok(Self::Resolved(Verdict { admitted, fingerprint, held }))
+                Ok(Self::Resolved(Verdict {
+                    admitted,
+                    fingerprint,
+                    held,
+                }))
             }
             _ => Err(input.error("unknown kind of slot")),
         }

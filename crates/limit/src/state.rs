@@ -26,7 +26,6 @@ mod transcript;
 use client::{Client, Held, Slot, Verdict};
 use counters::{Counters, Place};
 
-
 /// Everything that a shard's log has built. `Clone` shares the counters until they are touched.
 #[derive(Debug, Clone)]
 pub struct State {
@@ -79,7 +78,10 @@ impl State {
 
     /// Request ids remembered, over all epochs.
     pub fn requests_held(&self) -> usize {
-        self.clients.values().map(|client| client.slots_used()).sum()
+        self.clients
+            .values()
+            .map(|client| client.slots_used())
+            .sum()
     }
 
     pub fn epochs_open(&self) -> usize {
@@ -101,17 +103,31 @@ impl State {
     pub fn apply_batch(&mut self, batch: &Batch) -> Vec<Outcome> {
         self.caps = batch.caps;
         self.advance(batch.stamp, batch.commands.len());
-        batch.commands.iter().map(|command| self.apply(self.last.log, command)).collect()
+        batch
+            .commands
+            .iter()
+            .map(|command| self.apply(self.last.log, command))
+            .collect()
     }
 
     /// Applies one command at `at`, or at the log time reached where that is later.
     pub fn apply(&mut self, at: LogTime, command: &Command) -> Outcome {
         if at > self.last.log {
-            self.advance(Stamp { log: at, reference_ms: 0 }, 1);
+            self.advance(
+                Stamp {
+                    log: at,
+                    reference_ms: 0,
+                },
+                1,
+            );
         }
         match command {
             Command::Open => self.open(),
-            Command::Acquire { id, acked_seq, items } => self.acquire(*id, *acked_seq, items),
+            Command::Acquire {
+                id,
+                acked_seq,
+                items,
+            } => self.acquire(*id, *acked_seq, items),
             Command::Refund { id } => self.refund(*id),
             Command::Peek { items } => self.peek(items),
         }
@@ -120,7 +136,9 @@ impl State {
     /// Reads the items' counters at the log time reached.
     pub fn peek(&self, items: &Items) -> Outcome {
         match self.plan(items) {
-            Ok(plans) => Outcome::Peeked { items: self.states(&plans) },
+            Ok(plans) => Outcome::Peeked {
+                items: self.states(&plans),
+            },
             Err(refusal) => Outcome::Invalid(refusal),
         }
     }
@@ -160,7 +178,9 @@ impl State {
             Err(refusal) => return Outcome::Invalid(refusal),
         };
         let now = self.last.log;
-        let Some(client) = self.client(id.epoch) else { return Outcome::Expired };
+        let Some(client) = self.client(id.epoch) else {
+            return Outcome::Expired;
+        };
         client.acknowledge(acked_seq);
         match client.slot(id.seq) {
             Err(outcome) => return outcome,
@@ -174,7 +194,10 @@ impl State {
             self.learn(items, &plans);
             return self.deny(id, items, &plans);
         }
-        let fresh = plans.iter().filter(|plan| plan.charges() && !plan.place.is_live()).count();
+        let fresh = plans
+            .iter()
+            .filter(|plan| plan.charges() && !plan.place.is_live())
+            .count();
         if self.counters.live() + fresh > self.caps.counters_max {
             return Outcome::Exhausted(Bound::Counters);
         }
@@ -203,11 +226,14 @@ impl State {
         let mut held = SmallVec::with_capacity(plans.len());
         for (plan, item) in plans.into_iter().zip(items) {
             if plan.charges() {
-                self.counters.charge(&plan.place, item, plan.max, plan.end, plan.units);
+                self.counters
+                    .charge(&plan.place, item, plan.max, plan.end, plan.units);
             }
             let after = if plan.fits { plan.units } else { 0 };
             held.push(Held {
-                charge: plan.charges().then(|| (item.key.clone(), item.window, plan.units)),
+                charge: plan
+                    .charges()
+                    .then(|| (item.key.clone(), item.window, plan.units)),
                 hopeless: plan.hopeless,
                 fits: plan.fits,
                 remaining: plan.remaining - after,
@@ -223,7 +249,9 @@ impl State {
     }
 
     fn resolve(&mut self, id: RequestId, verdict: Verdict) {
-        let client = self.client(id.epoch).expect("the epoch was found by this command");
+        let client = self
+            .client(id.epoch)
+            .expect("the epoch was found by this command");
         client.resolve(id.seq, Slot::Resolved(verdict));
     }
 
@@ -232,7 +260,9 @@ impl State {
             return Outcome::Invalid(Refusal::SeqZero);
         }
         let now = self.last.log;
-        let Some(client) = self.client(id.epoch) else { return Outcome::Expired };
+        let Some(client) = self.client(id.epoch) else {
+            return Outcome::Expired;
+        };
         let held = match client.slot(id.seq) {
             Err(outcome) => return outcome,
             Ok(Slot::Resolved(verdict)) => verdict.take_charges(),
@@ -297,8 +327,14 @@ impl State {
     pub fn digest(&self) -> u64 {
         let now = self.last.log;
         let mut sum = self.counters.digest(now) ^ self.next_epoch ^ self.last.log.ms;
-        for (epoch, client) in self.clients.iter().filter(|(_, client)| client.is_live(now)) {
-            sum = sum.rotate_left(7).wrapping_add(client.digest(now) ^ epoch.0);
+        for (epoch, client) in self
+            .clients
+            .iter()
+            .filter(|(_, client)| client.is_live(now))
+        {
+            sum = sum
+                .rotate_left(7)
+                .wrapping_add(client.digest(now) ^ epoch.0);
         }
         sum.rotate_left(9) ^ self.last.reference_ms
     }

@@ -77,7 +77,9 @@ impl LogTime {
     }
 
     pub fn plus_ms(self, ms: u64) -> Self {
-        Self { ms: self.ms.saturating_add(ms) }
+        Self {
+            ms: self.ms.saturating_add(ms),
+        }
     }
 }
 
@@ -102,7 +104,8 @@ impl Window {
         let (start, end) = match self {
             Self::Month => month(at.ms),
             Self::Week => {
-                let start = (at.ms.saturating_add(MONDAY_OFFSET) / WEEK * WEEK).saturating_sub(MONDAY_OFFSET);
+                let start = (at.ms.saturating_add(MONDAY_OFFSET) / WEEK * WEEK)
+                    .saturating_sub(MONDAY_OFFSET);
                 let end = (at.ms.saturating_add(MONDAY_OFFSET) / WEEK + 1).saturating_mul(WEEK);
                 (start, end.saturating_sub(MONDAY_OFFSET))
             }
@@ -112,7 +115,10 @@ impl Window {
                 (start, start.saturating_add(length))
             }
         };
-        Interval { start: LogTime::from_ms(start), end: LogTime::from_ms(end) }
+        Interval {
+            start: LogTime::from_ms(start),
+            end: LogTime::from_ms(end),
+        }
     }
 
     /// The nominal length in milliseconds; a month counts 30 days.
@@ -214,7 +220,11 @@ impl FromStr for Window {
 /// The month that contains `ms`, by the civil calendar of days since the epoch.
 fn month(ms: u64) -> (u64, u64) {
     let (year, month) = civil_month(ms / DAY);
-    let (next_year, next_month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
+    let (next_year, next_month) = if month == 12 {
+        (year + 1, 1)
+    } else {
+        (year, month + 1)
+    };
     (
         days_to_month(year, month).saturating_mul(DAY),
         days_to_month(next_year, next_month).saturating_mul(DAY),
@@ -231,7 +241,11 @@ fn civil_month(day: u64) -> (u64, u64) {
         (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let march_month = (5 * day_of_year + 2) / 153;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    let month = if march_month < 10 {
+        march_month + 3
+    } else {
+        march_month - 9
+    };
     (era * 400 + year_of_era + u64::from(month <= 2), month)
 }
 

@@ -3,11 +3,17 @@ use super::*;
 const DAY_MS: u64 = 86_400_000;
 
 fn reading(monotonic_ms: u64, reference_ms: Option<u64>) -> Reading {
-    Reading { monotonic_us: monotonic_ms * 1_000, reference_ms }
+    Reading {
+        monotonic_us: monotonic_ms * 1_000,
+        reference_ms,
+    }
 }
 
 fn stamp(log_ms: u64, reference_ms: u64) -> Stamp {
-    Stamp { log: LogTime::from_ms(log_ms), reference_ms }
+    Stamp {
+        log: LogTime::from_ms(log_ms),
+        reference_ms,
+    }
 }
 
 #[test]
@@ -37,7 +43,19 @@ fn a_new_leader_never_steps_back_nor_past_the_reference() {
 #[test]
 fn without_a_reference_log_time_goes_on_from_the_last_stamp() {
     let mut clock = LogClock::lead(stamp(DAY_MS, DAY_MS), reading(1_000, None));
-    assert_eq!(clock.stamp(reading(1_250, None)), stamp(DAY_MS + 250, DAY_MS));
+    assert_eq!(
+        clock.stamp(reading(1_250, None)),
+        stamp(DAY_MS + 250, DAY_MS + 250)
+    );
+}
+
+#[test]
+fn time_without_a_reference_is_not_stepped_over_later() {
+    let mut free = LogClock::lead(stamp(DAY_MS, DAY_MS), reading(0, None));
+    let last = free.stamp(reading(600_000, None));
+    // The next leader follows at once: the ten minutes have been counted already.
+    let next = LogClock::lead(last, reading(0, Some(DAY_MS + 600_500)));
+    assert_eq!(next.log_us / 1_000, last.log.ms);
 }
 
 #[test]
@@ -47,7 +65,10 @@ fn a_jump_of_the_reference_moves_log_time_by_the_slew_only() {
         let mut clock = LogClock::lead(start, reading(0, Some(DAY_MS)));
         let reference = (DAY_MS + 10_000).checked_add_signed(jump).unwrap();
         let after = clock.stamp(reading(10_000, Some(reference))).log.ms;
-        assert!(after.abs_diff(DAY_MS + 10_000) <= 10_000 / SLEW_DIVISOR, "{after}");
+        assert!(
+            after.abs_diff(DAY_MS + 10_000) <= 10_000 / SLEW_DIVISOR,
+            "{after}"
+        );
     }
 }
 

@@ -24,26 +24,38 @@ pub(crate) fn any_item() -> impl Strategy<Value = Item> {
 }
 
 fn any_command() -> impl Strategy<Value = Command> {
-    let id = (any::<u64>(), any::<u64>())
-        .prop_map(|(epoch, seq)| RequestId { epoch: Epoch(epoch), seq });
+    let id = (any::<u64>(), any::<u64>()).prop_map(|(epoch, seq)| RequestId {
+        epoch: Epoch(epoch),
+        seq,
+    });
     let items = || vec(any_item(), 0..=ITEMS_MAX).prop_map(Items::from_vec);
     prop_oneof![
         Just(Command::Open),
-        (id.clone(), any::<u64>(), items())
-            .prop_map(|(id, acked_seq, items)| Command::Acquire { id, acked_seq, items }),
+        (id.clone(), any::<u64>(), items()).prop_map(|(id, acked_seq, items)| Command::Acquire {
+            id,
+            acked_seq,
+            items
+        }),
         id.prop_map(|id| Command::Refund { id }),
         items().prop_map(|items| Command::Peek { items }),
     ]
 }
 
 fn any_batch() -> impl Strategy<Value = Batch> {
-    (any::<u64>(), any::<u64>(), any::<usize>(), vec(any_command(), 0..20)).prop_map(
-        |(log, reference_ms, counters_max, commands)| Batch {
-            stamp: Stamp { log: LogTime::from_ms(log), reference_ms },
+    (
+        any::<u64>(),
+        any::<u64>(),
+        any::<usize>(),
+        vec(any_command(), 0..20),
+    )
+        .prop_map(|(log, reference_ms, counters_max, commands)| Batch {
+            stamp: Stamp {
+                log: LogTime::from_ms(log),
+                reference_ms,
+            },
             caps: Caps { counters_max },
             commands,
-        },
-    )
+        })
 }
 
 proptest! {
@@ -74,14 +86,26 @@ fn a_claimed_size_allocates_nothing() {
     }
     let bytes = out.into_bytes();
     let error = Batch::decode(&bytes).unwrap_err();
-    assert_eq!(error, DecodeError { offset: bytes.len(), what: "the bytes end within a number" });
+    assert_eq!(
+        error,
+        DecodeError {
+            offset: bytes.len(),
+            what: "the bytes end within a number"
+        }
+    );
 }
 
 #[test]
 fn another_version_is_refused() {
-    let batch =
-        Batch { stamp: Stamp::default(), caps: Caps { counters_max: 1 }, commands: Vec::new() };
+    let batch = Batch {
+        stamp: Stamp::default(),
+        caps: Caps { counters_max: 1 },
+        commands: Vec::new(),
+    };
     let mut bytes = batch.encode();
     bytes[0] = 2;
-    assert_eq!(Batch::decode(&bytes).unwrap_err().what, "unknown version of a log entry");
+    assert_eq!(
+        Batch::decode(&bytes).unwrap_err().what,
+        "unknown version of a log entry"
+    );
 }

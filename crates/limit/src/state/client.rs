@@ -62,7 +62,12 @@ pub(crate) type Charge = (Key, Window, LogTime, u64);
 
 impl Client {
     pub(crate) fn new(now: LogTime) -> Self {
-        Self { watermark: 0, slots: VecDeque::new(), marks: VecDeque::new(), seen: now }
+        Self {
+            watermark: 0,
+            slots: VecDeque::new(),
+            marks: VecDeque::new(),
+            seen: now,
+        }
     }
 
     pub(crate) fn seen(&self) -> LogTime {
@@ -76,12 +81,21 @@ impl Client {
     /// Notes that the client is alive, and forgets what is due.
     pub(crate) fn touch(&mut self, now: LogTime) {
         self.seen = now;
-        while let Some((_, seq)) = self.marks.front().copied().filter(|mark| is_due(*mark, now)) {
+        while let Some((_, seq)) = self
+            .marks
+            .front()
+            .copied()
+            .filter(|mark| is_due(*mark, now))
+        {
             self.raise(seq);
             self.marks.pop_front();
         }
         let highest = self.watermark + self.slots.len() as u64;
-        let (at, marked) = self.marks.back().copied().unwrap_or((LogTime::ZERO, self.watermark));
+        let (at, marked) = self
+            .marks
+            .back()
+            .copied()
+            .unwrap_or((LogTime::ZERO, self.watermark));
         if highest > marked && now.since(at) >= MARK_MS {
             self.marks.push_back((now, highest));
         }
@@ -93,15 +107,21 @@ impl Client {
     }
 
     fn raise(&mut self, watermark: u64) {
-        let Some(rise) = watermark.checked_sub(self.watermark) else { return };
-        let rise = usize::try_from(rise).unwrap_or(usize::MAX).min(self.slots.len());
+        let Some(rise) = watermark.checked_sub(self.watermark) else {
+            return;
+        };
+        let rise = usize::try_from(rise)
+            .unwrap_or(usize::MAX)
+            .min(self.slots.len());
         self.slots.drain(..rise);
         self.watermark = watermark;
     }
 
     /// The slot of `seq`, or the outcome of a seq that can have none.
     pub(crate) fn slot(&mut self, seq: u64) -> Result<&mut Slot, Outcome> {
-        let Some(at) = seq.checked_sub(self.watermark + 1) else { return Err(Outcome::Expired) };
+        let Some(at) = seq.checked_sub(self.watermark + 1) else {
+            return Err(Outcome::Expired);
+        };
         if at >= SLOTS_MAX {
             return Err(Outcome::Exhausted(Bound::Requests));
         }
@@ -113,12 +133,19 @@ impl Client {
     }
 
     pub(crate) fn resolve(&mut self, seq: u64, slot: Slot) {
-        *self.slot(seq).expect("a seq that had a slot keeps it within its command") = slot;
+        *self
+            .slot(seq)
+            .expect("a seq that had a slot keeps it within its command") = slot;
     }
 
     pub(crate) fn digest(&self, now: LogTime) -> u64 {
         // What a touch at `now` would forget shows in no outcome, hence not here.
-        let due = self.marks.iter().filter(|mark| is_due(**mark, now)).map(|mark| mark.1).max();
+        let due = self
+            .marks
+            .iter()
+            .filter(|mark| is_due(**mark, now))
+            .map(|mark| mark.1)
+            .max();
         let watermark = due.unwrap_or(0).max(self.watermark);
         let forgotten = usize::try_from(watermark - self.watermark).unwrap_or(usize::MAX);
         let mut digest = Digest::new();
@@ -163,12 +190,12 @@ impl Slot {
 // === impl Verdict ===
 
 impl Verdict {
-    pub(crate) fn new(
-        admitted: bool,
-        items: &Items,
-        held: SmallVec<[Held; 1]>,
-    ) -> Self {
-        Self { admitted, fingerprint: fingerprint(items), held }
+    pub(crate) fn new(admitted: bool, items: &Items, held: SmallVec<[Held; 1]>) -> Self {
+        Self {
+            admitted,
+            fingerprint: fingerprint(items),
+            held,
+        }
     }
 
     /// The outcome of a repeat: the same decision, its durations counted from `now`.
@@ -188,13 +215,25 @@ impl Verdict {
         };
         let states = self.held.iter().map(state).collect();
         if self.admitted {
-            let end = self.held.iter().map(|held| held.end).min().unwrap_or(LogTime::ZERO);
+            let end = self
+                .held
+                .iter()
+                .map(|held| held.end)
+                .min()
+                .unwrap_or(LogTime::ZERO);
             // Stamps are rounded down to a millisecond: the real instant may be one later.
             let valid_for_ms = end.since(now).saturating_sub(1);
-            return Outcome::Admitted { valid_for_ms, items: states };
+            return Outcome::Admitted {
+                valid_for_ms,
+                items: states,
+            };
         }
         let (binding, retry_after_ms) = self.binding(now, items);
-        Outcome::Denied { binding, retry_after_ms, items: states }
+        Outcome::Denied {
+            binding,
+            retry_after_ms,
+            items: states,
+        }
     }
 
     /// Of the items that deny, the one with the longest wait; ties go to the first.
@@ -233,7 +272,13 @@ fn fingerprint(items: &Items) -> u64 {
     for item in items {
         digest.bytes(item.key.as_bytes());
         let window = item.window.code();
-        for number in [item.max, item.revision, window, item.units, u64::from(item.shadow)] {
+        for number in [
+            item.max,
+            item.revision,
+            window,
+            item.units,
+            u64::from(item.shadow),
+        ] {
             digest.number(number);
         }
     }

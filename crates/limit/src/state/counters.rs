@@ -90,7 +90,14 @@ impl Counters {
 
     /// Adds `units` to the counter at `place`, which starts its window anew where it does not
     /// stand. The caller has checked that they fit.
-    pub(crate) fn charge(&mut self, place: &Place, item: &Item, max: u64, end: LogTime, units: u64) {
+    pub(crate) fn charge(
+        &mut self,
+        place: &Place,
+        item: &Item,
+        max: u64,
+        end: LogTime,
+        units: u64,
+    ) {
         let Self { hasher, parts, .. } = self;
         let table = Arc::make_mut(&mut parts[part(place.hash)]);
         let same = |c: &Counter| c.window == item.window && c.key == item.key;
@@ -121,12 +128,17 @@ impl Counters {
             }
         };
         counter.charged += units;
-        assert!(counter.charged <= counter.max, "charged beyond the max in force");
+        assert!(
+            counter.charged <= counter.max,
+            "charged beyond the max in force"
+        );
     }
 
     /// Keeps a newer revision's max on a counter that stands.
     pub(crate) fn learn(&mut self, place: &Place, item: &Item) {
-        let Some(standing) = place.standing else { return };
+        let Some(standing) = place.standing else {
+            return;
+        };
         let (_, max) = place.in_force(item.revision, item.max);
         let revision = standing.revision.max(item.revision);
         if (standing.revision, standing.max) == (revision, max) {
@@ -145,7 +157,9 @@ impl Counters {
         let hash = hash(&self.hasher, key, window);
         let table = Arc::make_mut(&mut self.parts[part(hash)]);
         let same = |c: &Counter| c.window == window && c.key == *key && c.end == end;
-        let Some(counter) = table.find_mut(hash, same) else { return 0 };
+        let Some(counter) = table.find_mut(hash, same) else {
+            return 0;
+        };
         let back = units.min(counter.charged);
         counter.charged -= back;
         back
@@ -180,7 +194,10 @@ impl Counters {
 
     /// The counters that stand at `now`, in no order that means anything.
     pub(crate) fn iter(&self, now: LogTime) -> impl Iterator<Item = &Counter> {
-        self.parts.iter().flat_map(|part| part.iter()).filter(move |counter| counter.end > now)
+        self.parts
+            .iter()
+            .flat_map(|part| part.iter())
+            .filter(move |counter| counter.end > now)
     }
 
     /// Puts a counter from a snapshot in; its key must not be there yet.
@@ -201,7 +218,8 @@ impl Counters {
 
     /// The sum of the digests of the counters that stand: no order in it.
     pub(crate) fn digest(&self, now: LogTime) -> u64 {
-        self.iter(now).fold(0, |sum, counter| sum.wrapping_add(counter.digest()))
+        self.iter(now)
+            .fold(0, |sum, counter| sum.wrapping_add(counter.digest()))
     }
 }
 
@@ -230,7 +248,13 @@ impl Counter {
     fn digest(&self) -> u64 {
         let mut digest = Digest::new();
         digest.bytes(self.key.as_bytes());
-        for number in [self.window.code(), self.end.ms, self.charged, self.revision, self.max] {
+        for number in [
+            self.window.code(),
+            self.end.ms,
+            self.charged,
+            self.revision,
+            self.max,
+        ] {
             digest.number(number);
         }
         digest.finish()

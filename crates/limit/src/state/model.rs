@@ -22,8 +22,12 @@ enum Action {
     /// A new request.
     Acquire(Items),
     /// The same request as `back` requests ago.
-    Repeat { back: usize },
-    Refund { back: usize },
+    Repeat {
+        back: usize,
+    },
+    Refund {
+        back: usize,
+    },
     /// Refunds a request that is sent only later, if ever.
     RefundAhead,
 }
@@ -32,17 +36,27 @@ const START_MS: u64 = 1_767_610_800_000;
 const KEYS: [&[u8]; 4] = [b"a", b"b", b"c", b"dd"];
 
 fn any_item() -> impl Strategy<Value = Item> {
-    (0..KEYS.len(), 0..6_u64, 0..4_u64, 0..3_u64, prop::bool::weighted(0.2), 0..3_usize).prop_map(
-        |(key, max, units, revision, shadow, window)| Item {
+    (
+        0..KEYS.len(),
+        0..6_u64,
+        0..4_u64,
+        0..3_u64,
+        prop::bool::weighted(0.2),
+        0..3_usize,
+    )
+        .prop_map(|(key, max, units, revision, shadow, window)| Item {
             key: Key::new(KEYS[key]).unwrap(),
             max,
             revision,
-            window: [Window::Second, Window::Minute, Window::Duration { ms: 7_000 }][window],
+            window: [
+                Window::Second,
+                Window::Minute,
+                Window::Duration { ms: 7_000 },
+            ][window],
             algorithm: Algorithm::Fixed,
             units,
             shadow,
-        },
-    )
+        })
 }
 
 pub(crate) fn any_script() -> impl Strategy<Value = Vec<Step>> {
@@ -72,17 +86,30 @@ fn commands(epoch: Epoch, start: LogTime, script: &[Step]) -> Vec<(LogTime, Comm
                 seq += 1;
                 let id = RequestId { epoch, seq };
                 sent.push((id, items.clone()));
-                Command::Acquire { id, acked_seq: 0, items: items.clone() }
+                Command::Acquire {
+                    id,
+                    acked_seq: 0,
+                    items: items.clone(),
+                }
             }
             Action::Repeat { back } => match earlier(*back) {
-                Some((id, items)) => Command::Acquire { id, acked_seq: 0, items },
+                Some((id, items)) => Command::Acquire {
+                    id,
+                    acked_seq: 0,
+                    items,
+                },
                 None => continue,
             },
             Action::Refund { back } => match earlier(*back) {
                 Some((id, _)) => Command::Refund { id },
                 None => continue,
             },
-            Action::RefundAhead => Command::Refund { id: RequestId { epoch, seq: seq + 1 } },
+            Action::RefundAhead => Command::Refund {
+                id: RequestId {
+                    epoch,
+                    seq: seq + 1,
+                },
+            },
         };
         out.push((now, command));
     }
@@ -91,12 +118,17 @@ fn commands(epoch: Epoch, start: LogTime, script: &[Step]) -> Vec<(LogTime, Comm
 
 /// Runs a script on a state, after what was applied to it before.
 pub(crate) fn run(state: &mut State, script: &[Step]) -> Vec<Outcome> {
-    state.caps = Caps { counters_max: 1_000 };
+    state.caps = Caps {
+        counters_max: 1_000,
+    };
     let start = state.last_stamp().log.max(LogTime::from_ms(START_MS));
     let Outcome::Opened { epoch } = state.apply(start, &Command::Open) else {
         panic!("no epoch to open")
     };
-    commands(epoch, start, script).iter().map(|(at, command)| state.apply(*at, command)).collect()
+    commands(epoch, start, script)
+        .iter()
+        .map(|(at, command)| state.apply(*at, command))
+        .collect()
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -126,10 +158,13 @@ struct Model {
 
 impl Model {
     fn charged(&self, item: &Item, end: LogTime) -> u64 {
-        let same = |c: &&(Key, Window, LogTime, u64)| {
-            c.0 == item.key && c.1 == item.window && c.2 == end
-        };
-        self.charges.iter().filter(same).map(|charge| charge.3).sum()
+        let same =
+            |c: &&(Key, Window, LogTime, u64)| c.0 == item.key && c.1 == item.window && c.2 == end;
+        self.charges
+            .iter()
+            .filter(same)
+            .map(|charge| charge.3)
+            .sum()
     }
 
     /// The max of the highest revision seen by a counter that was ever charged in this window.
@@ -186,7 +221,9 @@ impl Model {
             let end = item.window.interval(now).end;
             let same = |other: &&Item| other.key == item.key && other.window == item.window;
             let wanted: u64 = items.iter().filter(same).map(|other| other.units).sum();
-            let remaining = self.in_force(item, end).saturating_sub(self.charged(item, end));
+            let remaining = self
+                .in_force(item, end)
+                .saturating_sub(self.charged(item, end));
             let fits = wanted <= remaining;
             denied |= !fits && !item.shadow;
             states.push((fits, remaining, wanted));
@@ -214,17 +251,24 @@ impl Model {
         }
         self.charges.extend(charges.iter().cloned());
         let answer: Vec<_> = states.iter().map(|s| (s.0, s.1)).collect();
-        self.fates.insert(id, Fate::Admitted(items.clone(), charges));
+        self.fates
+            .insert(id, Fate::Admitted(items.clone(), charges));
         self.answers.insert(id, answer.clone());
         Seen::Admitted(answer)
     }
 
     fn refund(&mut self, now: LogTime, id: RequestId) -> Seen {
         let fate = self.fates.insert(id, Fate::Cancelled);
-        let Some(Fate::Admitted(_, charges)) = fate else { return Seen::Refunded(0) };
+        let Some(Fate::Admitted(_, charges)) = fate else {
+            return Seen::Refunded(0);
+        };
         let mut units = 0;
         for charge in charges.into_iter().filter(|charge| charge.2 > now) {
-            let at = self.charges.iter().position(|other| *other == charge).unwrap();
+            let at = self
+                .charges
+                .iter()
+                .position(|other| *other == charge)
+                .unwrap();
             self.charges.swap_remove(at);
             units += charge.3;
         }

@@ -22,8 +22,15 @@ impl Bench {
         let mut state = State::new(7);
         state.caps = Caps { counters_max };
         let now = LogTime::from_ms(NOON);
-        let Outcome::Opened { epoch } = state.apply(now, &Command::Open) else { panic!() };
-        Self { state, now, epoch, seq: 0 }
+        let Outcome::Opened { epoch } = state.apply(now, &Command::Open) else {
+            panic!()
+        };
+        Self {
+            state,
+            now,
+            epoch,
+            seq: 0,
+        }
     }
 
     fn wait(&mut self, ms: u64) {
@@ -32,11 +39,21 @@ impl Bench {
 
     fn id(&mut self) -> RequestId {
         self.seq += 1;
-        RequestId { epoch: self.epoch, seq: self.seq }
+        RequestId {
+            epoch: self.epoch,
+            seq: self.seq,
+        }
     }
 
     fn ask(&mut self, id: RequestId, items: Items) -> Outcome {
-        self.state.apply(self.now, &Command::Acquire { id, acked_seq: 0, items })
+        self.state.apply(
+            self.now,
+            &Command::Acquire {
+                id,
+                acked_seq: 0,
+                items,
+            },
+        )
     }
 
     fn take(&mut self, items: Items) -> Outcome {
@@ -49,7 +66,12 @@ impl Bench {
     }
 
     fn remaining(&mut self, item: Item) -> u64 {
-        match self.state.apply(self.now, &Command::Peek { items: smallvec![item] }) {
+        match self.state.apply(
+            self.now,
+            &Command::Peek {
+                items: smallvec![item],
+            },
+        ) {
             Outcome::Peeked { items } => items[0].remaining,
             other => panic!("{other:?}"),
         }
@@ -79,7 +101,9 @@ fn admitted(outcome: &Outcome) -> bool {
 #[test]
 fn the_last_unit_is_admitted_and_the_next_denied() {
     let mut bench = Bench::new();
-    let taken = (0..31).filter(|_| admitted(&bench.take(smallvec![item("a", 30, 1)]))).count();
+    let taken = (0..31)
+        .filter(|_| admitted(&bench.take(smallvec![item("a", 30, 1)])))
+        .count();
     assert_eq!(taken, 30);
     bench.wait(60_000);
     assert!(admitted(&bench.take(smallvec![item("a", 30, 30)])));
@@ -91,7 +115,12 @@ fn a_denial_says_when_it_ends_and_what_is_left() {
     bench.wait(12_000);
     bench.take(smallvec![item("a", 10, 7)]);
     let outcome = bench.take(smallvec![item("a", 10, 4)]);
-    let Outcome::Denied { binding: 0, retry_after_ms: Some(48_000), items } = outcome else {
+    let Outcome::Denied {
+        binding: 0,
+        retry_after_ms: Some(48_000),
+        items,
+    } = outcome
+    else {
         panic!("{outcome:?}")
     };
     assert_eq!((items[0].remaining, items[0].reset_after_ms), (3, 48_000));
@@ -101,25 +130,46 @@ fn a_denial_says_when_it_ends_and_what_is_left() {
 fn units_over_max_are_denied_for_ever() {
     let mut bench = Bench::new();
     let outcome = bench.take(smallvec![item("a", 3, 4)]);
-    assert!(matches!(outcome, Outcome::Denied { retry_after_ms: None, .. }), "{outcome:?}");
+    assert!(
+        matches!(
+            outcome,
+            Outcome::Denied {
+                retry_after_ms: None,
+                ..
+            }
+        ),
+        "{outcome:?}"
+    );
 }
 
 #[test]
 fn one_denying_item_leaves_every_counter_alone() {
     let mut bench = Bench::new();
     bench.take(smallvec![item("full", 1, 1)]);
-    assert!(!admitted(&bench.take(smallvec![item("free", 5, 1), item("full", 1, 1)])));
+    assert!(!admitted(
+        &bench.take(smallvec![item("free", 5, 1), item("full", 1, 1)])
+    ));
     assert_eq!(bench.remaining(item("free", 5, 0)), 5);
 }
 
 #[test]
 fn of_several_denying_items_the_longest_wait_binds() {
     let mut bench = Bench::new();
-    let hour = Item { window: Window::Hour, ..item("h", 1, 1) };
+    let hour = Item {
+        window: Window::Hour,
+        ..item("h", 1, 1)
+    };
     bench.take(smallvec![item("m", 1, 1), hour.clone()]);
     let outcome = bench.take(smallvec![item("m", 1, 1), hour]);
     assert!(
-        matches!(outcome, Outcome::Denied { binding: 1, retry_after_ms: Some(3_600_000), .. }),
+        matches!(
+            outcome,
+            Outcome::Denied {
+                binding: 1,
+                retry_after_ms: Some(3_600_000),
+                ..
+            }
+        ),
         "{outcome:?}"
     );
 }
@@ -127,8 +177,12 @@ fn of_several_denying_items_the_longest_wait_binds() {
 #[test]
 fn equal_keys_in_one_command_are_summed() {
     let mut bench = Bench::new();
-    assert!(!admitted(&bench.take(smallvec![item("a", 3, 2), item("a", 3, 2)])));
-    assert!(admitted(&bench.take(smallvec![item("a", 3, 2), item("a", 3, 1)])));
+    assert!(!admitted(
+        &bench.take(smallvec![item("a", 3, 2), item("a", 3, 2)])
+    ));
+    assert!(admitted(
+        &bench.take(smallvec![item("a", 3, 2), item("a", 3, 1)])
+    ));
     assert_eq!(bench.remaining(item("a", 3, 0)), 0);
     let outcome = bench.take(smallvec![item("a", 3, 1), item("a", 4, 1)]);
     assert_eq!(outcome, Outcome::Invalid(Refusal::ConflictingItems));
@@ -145,7 +199,11 @@ fn a_retried_request_counts_once() {
     let Outcome::Admitted { valid_for_ms, .. } = bench.ask(id, smallvec![item("a", 5, 2)]) else {
         panic!()
     };
-    assert_eq!(valid_for_ms, 60_000 - 1_500 - 1, "valid_for is computed afresh");
+    assert_eq!(
+        valid_for_ms,
+        60_000 - 1_500 - 1,
+        "valid_for is computed afresh"
+    );
     let other = bench.ask(id, smallvec![item("a", 5, 1)]);
     assert_eq!(other, Outcome::Invalid(Refusal::IdReused));
 }
@@ -170,7 +228,10 @@ fn a_refund_gives_back_once() {
     assert_eq!(bench.refund(id), Outcome::Refunded { units: 4 });
     assert_eq!(bench.refund(id), Outcome::Refunded { units: 0 });
     assert_eq!(bench.remaining(item("a", 5, 0)), 5);
-    assert_eq!(bench.ask(id, smallvec![item("a", 5, 3)]), Outcome::Cancelled);
+    assert_eq!(
+        bench.ask(id, smallvec![item("a", 5, 3)]),
+        Outcome::Cancelled
+    );
 }
 
 #[test]
@@ -178,7 +239,10 @@ fn a_refund_before_its_request_cancels_it() {
     let mut bench = Bench::new();
     let id = bench.id();
     assert_eq!(bench.refund(id), Outcome::Refunded { units: 0 });
-    assert_eq!(bench.ask(id, smallvec![item("a", 5, 3)]), Outcome::Cancelled);
+    assert_eq!(
+        bench.ask(id, smallvec![item("a", 5, 3)]),
+        Outcome::Cancelled
+    );
     assert_eq!(bench.remaining(item("a", 5, 0)), 5);
 }
 
@@ -197,7 +261,10 @@ fn a_refund_never_reaches_the_next_window() {
 #[test]
 fn a_raised_max_of_an_old_revision_admits_nothing() {
     let mut bench = Bench::new();
-    let at = |revision, max| Item { revision, ..item("a", max, 1) };
+    let at = |revision, max| Item {
+        revision,
+        ..item("a", max, 1)
+    };
     for _ in 0..3 {
         bench.take(smallvec![at(1, 30)]);
     }
@@ -211,7 +278,10 @@ fn a_raised_max_of_an_old_revision_admits_nothing() {
 #[test]
 fn a_shadow_item_counts_and_never_denies() {
     let mut bench = Bench::new();
-    let shadow = Item { shadow: true, ..item("s", 1, 1) };
+    let shadow = Item {
+        shadow: true,
+        ..item("s", 1, 1)
+    };
     for fits in [true, false, false] {
         let Outcome::Admitted { items, .. } = bench.take(smallvec![shadow.clone()]) else {
             panic!()
@@ -224,7 +294,10 @@ fn a_shadow_item_counts_and_never_denies() {
 #[test]
 fn an_unknown_epoch_is_never_charged() {
     let mut bench = Bench::new();
-    let id = RequestId { epoch: Epoch(99), seq: 1 };
+    let id = RequestId {
+        epoch: Epoch(99),
+        seq: 1,
+    };
     assert_eq!(bench.ask(id, smallvec![item("a", 5, 1)]), Outcome::Expired);
     assert_eq!(bench.refund(id), Outcome::Expired);
     assert_eq!(bench.remaining(item("a", 5, 0)), 5);
@@ -236,9 +309,16 @@ fn an_acknowledged_id_is_expired_not_recounted() {
     let first = bench.id();
     bench.ask(first, smallvec![item("a", 5, 1)]);
     let second = bench.id();
-    let command = Command::Acquire { id: second, acked_seq: 1, items: smallvec![item("a", 5, 1)] };
+    let command = Command::Acquire {
+        id: second,
+        acked_seq: 1,
+        items: smallvec![item("a", 5, 1)],
+    };
     assert!(admitted(&bench.state.apply(bench.now, &command)));
-    assert_eq!(bench.ask(first, smallvec![item("a", 5, 1)]), Outcome::Expired);
+    assert_eq!(
+        bench.ask(first, smallvec![item("a", 5, 1)]),
+        Outcome::Expired
+    );
     assert_eq!(bench.remaining(item("a", 5, 0)), 3);
 }
 
@@ -246,7 +326,10 @@ fn an_acknowledged_id_is_expired_not_recounted() {
 fn a_forgotten_id_is_expired_not_recounted() {
     let mut bench = Bench::new();
     let id = bench.id();
-    let day = Item { window: Window::Day, ..item("a", 5, 1) };
+    let day = Item {
+        window: Window::Day,
+        ..item("a", 5, 1)
+    };
     bench.ask(id, smallvec![day.clone()]);
     for _ in 0..4 {
         bench.wait(DEDUP_TTL_MS);
@@ -255,14 +338,23 @@ fn a_forgotten_id_is_expired_not_recounted() {
     }
     assert_eq!(bench.ask(id, smallvec![day.clone()]), Outcome::Expired);
     assert_eq!(bench.remaining(Item { units: 0, ..day }), 4);
-    assert!(bench.state.requests_held() <= 2, "old requests are forgotten");
+    assert!(
+        bench.state.requests_held() <= 2,
+        "old requests are forgotten"
+    );
 }
 
 #[test]
 fn a_seq_far_ahead_is_refused_and_costs_no_memory() {
     let mut bench = Bench::new();
-    let far = RequestId { epoch: bench.epoch, seq: SLOTS_MAX + 1 };
-    assert_eq!(bench.ask(far, smallvec![item("a", 5, 1)]), Outcome::Exhausted(Bound::Requests));
+    let far = RequestId {
+        epoch: bench.epoch,
+        seq: SLOTS_MAX + 1,
+    };
+    assert_eq!(
+        bench.ask(far, smallvec![item("a", 5, 1)]),
+        Outcome::Exhausted(Bound::Requests)
+    );
     assert_eq!(bench.refund(far), Outcome::Exhausted(Bound::Requests));
     assert_eq!(bench.state.requests_held(), 0);
 }
@@ -270,14 +362,23 @@ fn a_seq_far_ahead_is_refused_and_costs_no_memory() {
 #[test]
 fn at_the_cap_a_new_counter_is_refused_and_the_others_go_on() {
     let mut bench = Bench::with_counters_max(2);
-    assert!(admitted(&bench.take(smallvec![item("a", 5, 1), item("b", 5, 1)])));
+    assert!(admitted(
+        &bench.take(smallvec![item("a", 5, 1), item("b", 5, 1)])
+    ));
     let id = bench.id();
     let outcome = bench.ask(id, smallvec![item("c", 5, 1), item("a", 5, 1)]);
     assert_eq!(outcome, Outcome::Exhausted(Bound::Counters));
     assert!(admitted(&bench.take(smallvec![item("a", 5, 1)])));
-    assert_eq!(bench.remaining(item("a", 5, 0)), 3, "a refused command charges nothing");
+    assert_eq!(
+        bench.remaining(item("a", 5, 0)),
+        3,
+        "a refused command charges nothing"
+    );
     bench.wait(60_000);
-    assert!(admitted(&bench.take(smallvec![item("c", 5, 1)])), "room when the windows have passed");
+    assert!(
+        admitted(&bench.take(smallvec![item("c", 5, 1)])),
+        "room when the windows have passed"
+    );
 }
 
 #[test]
@@ -287,19 +388,38 @@ fn log_time_never_goes_back() {
     bench.take(smallvec![item("a", 1, 1)]);
     bench.now = LogTime::from_ms(NOON - 3_600_000);
     assert!(!admitted(&bench.take(smallvec![item("a", 1, 1)])));
-    assert_eq!(bench.state.last_stamp().log, LogTime::from_ms(NOON + 59_000));
+    assert_eq!(
+        bench.state.last_stamp().log,
+        LogTime::from_ms(NOON + 59_000)
+    );
 }
 
 #[test]
 fn malformed_commands_are_refused() {
     let mut bench = Bench::new();
-    let id = RequestId { epoch: bench.epoch, seq: 0 };
-    assert_eq!(bench.ask(id, smallvec![item("a", 1, 1)]), Outcome::Invalid(Refusal::SeqZero));
-    assert_eq!(bench.take(smallvec![]), Outcome::Invalid(Refusal::ItemCount));
+    let id = RequestId {
+        epoch: bench.epoch,
+        seq: 0,
+    };
+    assert_eq!(
+        bench.ask(id, smallvec![item("a", 1, 1)]),
+        Outcome::Invalid(Refusal::SeqZero)
+    );
+    assert_eq!(
+        bench.take(smallvec![]),
+        Outcome::Invalid(Refusal::ItemCount)
+    );
     let many = std::iter::repeat_n(item("a", 1, 0), 17).collect();
     assert_eq!(bench.take(many), Outcome::Invalid(Refusal::ItemCount));
-    for bad in [item("a", 1, UNITS_MAX + 1), item("a", UNITS_MAX + 1, 1), item("a", 1, u64::MAX)] {
-        assert_eq!(bench.take(smallvec![bad]), Outcome::Invalid(Refusal::UnitsTooLarge));
+    for bad in [
+        item("a", 1, UNITS_MAX + 1),
+        item("a", UNITS_MAX + 1, 1),
+        item("a", 1, u64::MAX),
+    ] {
+        assert_eq!(
+            bench.take(smallvec![bad]),
+            Outcome::Invalid(Refusal::UnitsTooLarge)
+        );
     }
 }
 

@@ -26,7 +26,13 @@ fn weeks_start_on_monday() {
     assert_eq!(week.end, at(JAN_31_2026 + 2 * DAY));
     assert_eq!(Window::Week.interval(week.end).start, week.end);
     // The epoch itself lies in a week that began before it.
-    assert_eq!(Window::Week.interval(at(0)), Interval { start: at(0), end: at(4 * DAY) });
+    assert_eq!(
+        Window::Week.interval(at(0)),
+        Interval {
+            start: at(0),
+            end: at(4 * DAY)
+        }
+    );
 }
 
 #[test]
@@ -48,17 +54,47 @@ fn a_length_with_a_name_is_that_window() {
 
 #[test]
 fn what_is_no_window_is_refused() {
-    for text in ["", "fortnight", "s", "0s", "09s", "-1s", "1.5m", "10 m", "10M", "١s", "90"] {
-        assert!(matches!(text.parse::<Window>(), Err(WindowError::Unknown(_))), "{text:?}");
+    for text in [
+        "",
+        "fortnight",
+        "s",
+        "0s",
+        "09s",
+        "-1s",
+        "1.5m",
+        "10 m",
+        "10M",
+        "١s",
+        "90",
+    ] {
+        assert!(
+            matches!(text.parse::<Window>(), Err(WindowError::Unknown(_))),
+            "{text:?}"
+        );
     }
-    for text in ["1ms", "999ms", "367d", "99999999999999999999s", "18446744073709551615d"] {
-        assert_eq!(text.parse::<Window>(), Err(WindowError::OutOfRange), "{text:?}");
+    for text in [
+        "1ms",
+        "999ms",
+        "367d",
+        "99999999999999999999s",
+        "18446744073709551615d",
+    ] {
+        assert_eq!(
+            text.parse::<Window>(),
+            Err(WindowError::OutOfRange),
+            "{text:?}"
+        );
     }
 }
 
 #[test]
 fn the_end_of_time_does_not_overflow() {
-    for window in [Window::Second, Window::Week, Window::Month, Window::Duration { ms: 90_000 }] {
+    for window in [
+        Window::Second,
+        Window::Week,
+        Window::Month,
+        Window::Duration { ms: 90_000 },
+    ] {
         let interval = window.interval(at(u64::MAX));
         assert!(interval.start <= interval.end, "{window}");
     }

@@ -1,0 +1,169 @@
+//! A group's state machine, as openraft sees it.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt};
+use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+use openraft::{EntryPayload, OptionalSend};
+use tokio::sync::watch;
+
+use crate::machine::Machine;
+use crate::raft::{LogId, Reply, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
+use crate::snapshot::SnapshotStore;
+
+/// The machine of a group and where it stands. Clones share it.
+#[derive(Clone)]
+pub struct Applier {
+    shared: Arc<Mutex<Applied>>,
+    snapshots: SnapshotStore,
+    /// Where keys go in hash tables; no outcome depends on it.
+    seed: u64,
+    /// The index of the last entry applied.
+    progress: Arc<watch::Sender<u64>>,
+}
+
+/// What has been applied.
+pub struct Applied {
+    pub machine: Machine,
+    pub(crate) last: Option<LogId>,
+    pub(crate) membership: StoredMembership,
+}
+
+// === impl Applier ===
+
+impl Applier {
+    /// Starts from the snapshot on the disk, or from nothing.
+    pub(crate) fn open(machine: Machine, snapshots: SnapshotStore, seed: u64) -> io::Result<Self> {
+        let mut applied = Applied {
+            machine,
+            last: None,
+            membership: StoredMembership::default(),
+        };
+        if let Some((meta, data)) = snapshots.read()? {
+            applied
+                .machine
+                .restore(&data, seed)
+                .map_err(io::Error::other)?;
+            applied.last = meta.last_log_id;
+            applied.membership = meta.last_membership;
+        }
+        let index = applied.last.map_or(0, |id| id.index());
+        let progress = Arc::new(watch::Sender::new(index));
+        Ok(Self {
+            shared: Arc::new(Mutex::new(applied)),
+            snapshots,
+            seed,
+            progress,
+        })
+    }
+
+    /// The state, for reading. Held for no longer than a read takes.
+    pub fn read(&self) -> MutexGuard<'_, Applied> {
+        self.shared.lock().expect("apply does not panic")
+    }
+
+    /// Tells when entries have been applied.
+    pub fn progress(&self) -> watch::Receiver<u64> {
+        self.progress.subscribe()
+    }
+
+    fn meta(applied: &Applied) -> SnapshotMeta {
+        SnapshotMeta {
+            last_log_id: applied.last,
+            last_membership: applied.membership.clone(),
+        }
+    }
+}
+
+impl RaftStateMachine<TypeConfig> for Applier {
+    type SnapshotData = Bytes;
+    type SnapshotBuilder = Self;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        let applied = self.read();
+        Ok((applied.last, applied.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> Result<(), io::Error>
+    where
+        S: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + OptionalSend,
+    {
+        while let Some((entry, responder)) = entries.try_next().await? {
+            let reply = {
+                let mut applied = self.read();
+                let reply = match entry.payload {
+                    EntryPayload::Blank => Reply::None,
+                    EntryPayload::Normal(payload) => {
+                        applied.machine.apply(&payload.0).map_err(|error| {
+                            tracing::error!(%error, index = entry.log_id.index(), "this node stops");
+                            io::Error::other(error)
+                        })?
+                    }
+                    EntryPayload::Membership(membership) => {
+                        applied.membership =
+                            StoredMembership::new(Some(entry.log_id), membership);
+                        Reply::None
+                    }
+                };
+                applied.last = Some(entry.log_id);
+                reply
+            };
+            if let Some(responder) = responder {
+                responder.send(reply);
+            }
+            self.progress.send_replace(entry.log_id.index());
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta,
+        snapshot: Bytes,
+    ) -> Result<(), io::Error> {
+        // Decoded before it replaces what is on disk: a snapshot that cannot be read is refused.
+        let mut fresh = match &self.read().machine {
+            Machine::Counters(_) => Machine::Counters(quotum_limit::State::new(self.seed)),
+            Machine::Registry(_) => Machine::Registry(quotum_registry::State::new()),
+        };
+        fresh
+            .restore(&snapshot, self.seed)
+            .map_err(io::Error::other)?;
+        self.snapshots.write(meta, move || snapshot).await?;
+        let mut applied = self.read();
+        applied.machine = fresh;
+        applied.last = meta.last_log_id;
+        applied.membership = meta.last_membership.clone();
+        drop(applied);
+        self.progress
+            .send_replace(meta.last_log_id.map_or(0, |id| id.index()));
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
+        let found = self.snapshots.read()?;
+        Ok(found.map(|(meta, snapshot)| Snapshot { meta, snapshot }))
+    }
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for Applier {
+    type SnapshotData = Bytes;
+
+    async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
+        let (meta, frozen) = {
+            let applied = self.read();
+            (Self::meta(&applied), applied.machine.freeze())
+        };
+        let snapshot = self
+            .snapshots
+            .write(&meta, move || frozen.encode().into())
+            .await?;
+        Ok(Snapshot { meta, snapshot })
+    }
+}

@@ -1,0 +1,69 @@
+//! The named maximum of everything in this crate, and the timings of the consensus.
+
+use std::time::Duration;
+
+/// The size of a log segment: zero-filled when it is made, and recycled.
+pub const SEGMENT_BYTES: u64 = 64 << 20;
+
+/// The smallest segment that can be configured: room for the largest record twice.
+pub const SEGMENT_BYTES_MIN: u64 = 64 << 10;
+
+/// The largest record of the log: an entry with a full batch.
+pub const RECORD_BYTES_MAX: usize = 16 << 20;
+
+/// How many bytes of log a shard writes before it takes a snapshot.
+pub const SNAPSHOT_LOG_BYTES: u64 = 64 << 20;
+
+/// How many entries stay in the log after a snapshot, for followers that are a little behind.
+pub const LOG_KEEP_ENTRIES: u64 = 1_000;
+
+/// Empty segments kept for reuse.
+pub const SPARE_SEGMENTS_MAX: usize = 2;
+
+/// Operations that wait for the log's writer.
+pub const WRITER_QUEUE_MAX: usize = 65_536;
+
+/// The most bytes that the writer puts into one write.
+pub const WRITE_BYTES_MAX: usize = 8 << 20;
+
+/// The most shards of a cluster.
+pub const SHARDS_MAX: u32 = 64;
+
+/// Batches that wait for a shard's proposer; beyond it callers are told to back off.
+pub const PROPOSE_QUEUE_MAX: usize = 8_192;
+
+/// The most bytes of commands in one entry, estimated.
+pub const ENTRY_BYTES_MAX: usize = 4 << 20;
+
+/// The largest message between peers: an append with several entries.
+pub const PEER_MESSAGE_BYTES_MAX: usize = 64 << 20;
+
+/// The bytes of entries in one append request.
+pub const APPEND_BYTES_MAX: usize = 8 << 20;
+
+/// The chunk of a snapshot on the wire.
+pub const SNAPSHOT_CHUNK_BYTES: usize = 1 << 20;
+
+/// The largest snapshot that is accepted from a peer.
+pub const SNAPSHOT_BYTES_MAX: u64 = 8 << 30;
+
+/// How long a proposal may take until its caller is told that its fate is unknown.
+pub const PROPOSE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How often the clock of each peer is asked for.
+pub const CLOCK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// A peer's clock counts while its last answer is not older than this.
+pub const CLOCK_FRESH: Duration = Duration::from_millis(1_000);
+
+/// A majority of the clocks must agree within this for the reference clock to count.
+pub const CLOCK_AGREEMENT_MS: u64 = 500;
+
+/// How long a connection to a peer may take.
+pub const CONNECT_DEADLINE: Duration = Duration::from_millis(500);
+
+/// How long a node that is asked for its name may take.
+pub const HELLO_DEADLINE: Duration = Duration::from_millis(500);
+
+/// The protocol between peers that this build speaks.
+pub const PEER_PROTOCOL: u32 = 1;

@@ -1,0 +1,167 @@
+//! The log store: votes, entries, truncations and purges of all shards of a node, in one stream.
+//!
+//! Segments of one size are zero-filled when they are made and recycled when all in them is
+//! purged, so that a sync writes data and nothing else. One writer gathers what is queued, writes
+//! it at once, syncs once, and then tells everybody. Promises: what was acknowledged is found
+//! again; a torn tail is cut; damage to what was synced is refused with the file named; an error
+//! of the disk ends the writer, and nothing is acknowledged after it.
+//!
+//! # Layout
+//! * [`record`]: the bytes of one record. * [`recover`]: from segments to shards.
+//! * [`segment`]: files, and who owns their space. * [`writer`]: the one loop that writes.
+//! * [`store`]: one shard's log, as openraft sees it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::mpsc;
+
+use crate::disk::SharedDisk;
+use crate::limits::{SEGMENT_BYTES, SEGMENT_BYTES_MIN, WRITER_QUEUE_MAX};
+use crate::raft::{Entry, LogId, Vote};
+
+pub(crate) mod record;
+pub(crate) mod recover;
+pub(crate) mod segment;
+pub(crate) mod store;
+#[cfg(test)]
+mod tests;
+pub(crate) mod writer;
+
+/// Names one of a node's Raft groups: 0 to n-1, or the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ShardId(pub u32);
+
+/// When an acknowledgement is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// When the disk has it.
+    Fsync,
+    /// When the operating system has it: a power loss may lose it. Votes are synced all the same.
+    Os,
+}
+
+/// How the log is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogConfig {
+    pub durability: Durability,
+    pub segment_bytes: u64,
+}
+
+/// What is wrong with a log.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    #[error(
+        "{file}: damaged at byte {offset}, where it was already on disk; restore the file, or empty the data directory and let this node rejoin as a new one"
+    )]
+    Damaged { file: String, offset: u64 },
+    #[error("{file}: {what} at byte {offset}; it was written by another version, or by mistake")]
+    Contradiction {
+        file: String,
+        offset: u64,
+        what: &'static str,
+    },
+    #[error("{file}: missing, though {next} is there")]
+    Missing { file: String, next: String },
+    #[error("segments have at least {SEGMENT_BYTES_MIN} bytes")]
+    SegmentTooSmall,
+    #[error("{file}")]
+    Io {
+        file: String,
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// One shard's log in memory: all that is not purged.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub(crate) struct ShardLog {
+    pub(crate) vote: Option<Vote>,
+    pub(crate) purged: Option<LogId>,
+    pub(crate) entries: BTreeMap<u64, Entry>,
+}
+
+/// What the shards and the writer share.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    shards: Mutex<BTreeMap<ShardId, ShardLog>>,
+    pub(crate) stats: writer::Stats,
+}
+
+/// The log of a node. Each shard takes its [`store::LogStore`] from it.
+#[derive(Clone)]
+pub struct Log {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) queue: mpsc::Sender<writer::Operation>,
+}
+
+// === impl ShardId ===
+
+impl ShardId {
+    /// The registry's group.
+    pub const REGISTRY: Self = Self(u32::MAX);
+}
+
+impl std::fmt::Display for ShardId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match *self {
+            Self::REGISTRY => f.write_str("registry"),
+            Self(number) => write!(f, "{number}"),
+        }
+    }
+}
+
+// === impl LogConfig ===
+
+impl LogConfig {
+    pub const DEFAULT_SEGMENT_BYTES: u64 = SEGMENT_BYTES;
+}
+
+// === impl Shared ===
+
+impl Shared {
+    pub(crate) fn shards(&self) -> MutexGuard<'_, BTreeMap<ShardId, ShardLog>> {
+        self.shards.lock().expect("no holder of this lock panics")
+    }
+}
+
+// === impl Log ===
+
+impl Log {
+    /// Recovers what the disk holds and starts the writer.
+    pub async fn open(disk: SharedDisk, config: LogConfig) -> Result<Self, LogError> {
+        if config.segment_bytes < SEGMENT_BYTES_MIN {
+            return Err(LogError::SegmentTooSmall);
+        }
+        let recovered = recover::recover(disk.as_ref())?;
+        let segments = segment::Segments::open(disk.clone(), config, &recovered).await?;
+        let shared = Arc::new(Shared {
+            shards: Mutex::new(recovered.shards),
+            stats: Default::default(),
+        });
+        let (queue, operations) = mpsc::channel(WRITER_QUEUE_MAX);
+        let task = writer::run(operations, segments, shared.clone(), config.durability);
+        disk.spawn("quotum-log", Box::pin(task));
+        Ok(Self { shared, queue })
+    }
+
+    /// The log of one shard.
+    pub fn shard(&self, shard: ShardId) -> store::LogStore {
+        self.shared.shards().entry(shard).or_default();
+        store::LogStore {
+            log: self.clone(),
+            shard,
+        }
+    }
+
+    /// How many bytes of log were written since the start, over all shards.
+    pub fn written_bytes(&self) -> u64 {
+        self.shared.stats.written_bytes()
+    }
+
+    /// How many times the disk was synced since the start.
+    pub fn syncs(&self) -> u64 {
+        self.shared.stats.syncs()
+    }
+}

@@ -1,0 +1,105 @@
+//! What a group's log builds: the counters of a shard, or the registry.
+
+use bytes::Bytes;
+use quotum_limit::{Batch, State as Counters};
+use quotum_registry::State as Registry;
+
+use crate::raft::Reply;
+
+/// The state of one group.
+#[derive(Debug)]
+pub enum Machine {
+    Counters(Counters),
+    Registry(Registry),
+}
+
+/// Bytes that this build cannot apply: another version wrote them, and the node must stop.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} cannot be decoded: {cause}")]
+pub struct Undecodable {
+    pub what: &'static str,
+    pub cause: String,
+}
+
+/// A state as it was at one entry, to be encoded while the machine goes on.
+pub(crate) enum Frozen {
+    Counters(Counters),
+    Registry(Registry),
+}
+
+// === impl Machine ===
+
+impl Machine {
+    /// Applies one entry.
+    pub(crate) fn apply(&mut self, payload: &Bytes) -> Result<Reply, Undecodable> {
+        let undecodable = |cause: String| Undecodable {
+            what: "an entry of the log",
+            cause,
+        };
+        match self {
+            Self::Counters(state) => {
+                let batch = Batch::decode(payload).map_err(|e| undecodable(e.to_string()))?;
+                let outcomes = state.apply_batch(&batch);
+                Ok(Reply::Counters {
+                    stamp: state.last_stamp(),
+                    outcomes,
+                })
+            }
+            Self::Registry(state) => {
+                let command = quotum_registry::Command::decode(payload)
+                    .map_err(|e| undecodable(e.to_string()))?;
+                Ok(Reply::Registry(Box::new(state.apply(&command))))
+            }
+        }
+    }
+
+    /// A copy that shares what it can: microseconds, whatever the size.
+    pub(crate) fn freeze(&self) -> Frozen {
+        match self {
+            Self::Counters(state) => Frozen::Counters(state.clone()),
+            Self::Registry(state) => Frozen::Registry(state.clone()),
+        }
+    }
+
+    /// Takes the state of a snapshot.
+    pub(crate) fn restore(&mut self, bytes: &[u8], seed: u64) -> Result<(), Undecodable> {
+        let undecodable = |cause: String| Undecodable {
+            what: "a snapshot",
+            cause,
+        };
+        match self {
+            Self::Counters(state) => {
+                *state = Counters::decode(bytes, seed).map_err(|e| undecodable(e.to_string()))?;
+            }
+            Self::Registry(state) => {
+                *state = Registry::decode(bytes).map_err(|e| undecodable(e.to_string()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Equal on replicas that have applied the same entries.
+    pub fn digest(&self) -> u64 {
+        match self {
+            Self::Counters(state) => state.digest(),
+            Self::Registry(state) => {
+                let digest = state.digest().0;
+                digest
+                    .iter()
+                    .take(8)
+                    .fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+            }
+        }
+    }
+}
+
+// === impl Frozen ===
+
+impl Frozen {
+    pub(crate) fn encode(self) -> Vec<u8> {
+        match self {
+            Self::Counters(state) => state.encode(),
+            Self::Registry(state) => state.encode(),
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! The network between nodes: openraft's client side over `quotum.peer.v1`.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use futures_util::{Stream, StreamExt};
+use openraft::base::{BoxFuture, BoxStream};
+use openraft::errors::{
+    NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable,
+};
+use openraft::network::{RPCOption, RPCTypes, RaftNetworkFactory, v2::RaftNetworkV2};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendError,
+    StreamAppendResult, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use openraft::{AnyError, OptionalSend};
+use quotum_api::peer;
+use quotum_api::peer::peer_client::PeerClient;
+use tonic::Status;
+use tonic::transport::Channel;
+
+use crate::limits::{PEER_MESSAGE_BYTES_MAX, PEER_PROTOCOL, SNAPSHOT_CHUNK_BYTES};
+use crate::log::ShardId;
+use crate::raft::{LogId, Member, Snapshot, TypeConfig, Vote};
+use crate::wire::{
+    entry_to_wire, log_id_from_wire, log_id_to_wire, meta_to_wire, vote_from_wire, vote_to_wire,
+};
+
+/// The seam to the network: opens channels to addresses, which connect when they are used.
+#[derive(Clone)]
+pub struct Dialer(Arc<Open>);
+
+type Open = dyn Fn(&str) -> Result<Channel, tonic::transport::Error> + Send + Sync;
+
+/// 16 bytes that all nodes of a cluster know.
+pub type ClusterId = [u8; 16];
+
+/// What a node's clients of other nodes share.
+pub(crate) struct Peers {
+    pub(crate) own: u64,
+    pub(crate) cluster: OnceLock<ClusterId>,
+    dialer: Dialer,
+    channels: Mutex<BTreeMap<String, Channel>>,
+}
+
+/// Makes the connections of one group.
+#[derive(Clone)]
+pub(crate) struct Network {
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) shard: ShardId,
+}
+
+/// The connection of one group to one node.
+pub(crate) struct Connection {
+    peers: Arc<Peers>,
+    shard: ShardId,
+    target: u64,
+    address: String,
+}
+
+// === impl Dialer ===
+
+impl Dialer {
+    pub fn new(
+        open: impl Fn(&str) -> Result<Channel, tonic::transport::Error> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(open))
+    }
+
+    /// A channel to `HOST:PORT`.
+    pub fn dial(&self, address: &str) -> Result<Channel, tonic::transport::Error> {
+        (self.0)(address)
+    }
+}
+
+// === impl Peers ===
+
+impl Peers {
+    pub(crate) fn new(own: u64, dialer: Dialer) -> Self {
+        Self {
+            own,
+            cluster: OnceLock::new(),
+            dialer,
+            channels: Mutex::default(),
+        }
+    }
+
+    /// The channel to an address: one for all groups.
+    pub(crate) fn client(&self, address: &str) -> Result<PeerClient<Channel>, AnyError> {
+        let mut channels = self.channels.lock().expect("dialling does not panic");
+        let channel = match channels.get(address) {
+            Some(channel) => channel.clone(),
+            None => {
+                let channel = self.dialer.dial(address).map_err(|e| AnyError::new(&e))?;
+                channels.insert(address.to_owned(), channel.clone());
+                channel
+            }
+        };
+        Ok(PeerClient::new(channel)
+            .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX))
+    }
+
+    pub(crate) fn envelope(&self, to: u64, shard: ShardId) -> Result<peer::Envelope, AnyError> {
+        let cluster = self
+            .cluster
+            .get()
+            .ok_or_else(|| AnyError::error("no cluster yet"))?;
+        Ok(peer::Envelope {
+            cluster_id: bytes::Bytes::copy_from_slice(cluster),
+            from: self.own,
+            to,
+            shard: shard.0,
+            protocol: PEER_PROTOCOL,
+        })
+    }
+}
+
+// === impl Network ===
+
+impl RaftNetworkFactory<TypeConfig> for Network {
+    type Network = Connection;
+
+    async fn new_client(&mut self, target: u64, member: &Member) -> Connection {
+        Connection {
+            peers: self.peers.clone(),
+            shard: self.shard,
+            target,
+            address: member.peer_address.clone(),
+        }
+    }
+}
+
+// === impl Connection ===
+
+fn unreachable(error: &AnyError) -> Unreachable<TypeConfig> {
+    Unreachable::new(error)
+}
+
+fn rpc_error(status: &Status) -> RPCError<TypeConfig> {
+    match status.code() {
+        // The peer cannot be reached at all: wait before the next attempt.
+        tonic::Code::Unavailable => Unreachable::new(status).into(),
+        _ => NetworkError::new(status).into(),
+    }
+}
+
+impl Connection {
+    fn client(&self) -> Result<PeerClient<Channel>, Unreachable<TypeConfig>> {
+        self.peers
+            .client(&self.address)
+            .map_err(|e| unreachable(&e))
+    }
+
+    fn envelope(&self) -> Result<peer::Envelope, Unreachable<TypeConfig>> {
+        self.peers
+            .envelope(self.target, self.shard)
+            .map_err(|e| unreachable(&e))
+    }
+
+    fn timeout(&self, action: RPCTypes, option: &RPCOption) -> RPCError<TypeConfig> {
+        RPCError::Timeout(Timeout {
+            action,
+            id: self.peers.own,
+            target: self.target,
+            timeout: option.hard_ttl(),
+        })
+    }
+
+    async fn ask_vote(
+        &mut self,
+        request: VoteRequest<TypeConfig>,
+        pre_vote: bool,
+        option: &RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let message = peer::VoteRequest {
+            envelope: Some(self.envelope()?),
+            vote: Some(vote_to_wire(&request.vote)),
+            last_log_id: request.last_log_id.as_ref().map(log_id_to_wire),
+            pre_vote,
+            leadership_transfer: request.leadership_transfer,
+        };
+        let mut client = self.client()?;
+        let answer = tokio::time::timeout(option.hard_ttl(), client.vote(message)).await;
+        let response = answer
+            .map_err(|_| self.timeout(RPCTypes::Vote, option))?
+            .map_err(|status| rpc_error(&status))?
+            .into_inner();
+        Ok(VoteResponse {
+            vote: vote_from_wire(response.vote).map_err(|e| NetworkError::new(&e))?,
+            vote_granted: response.granted,
+            last_log_id: response.last_log_id.map(log_id_from_wire),
+        })
+    }
+}
+
+fn append_to_wire(
+    request: AppendEntriesRequest<TypeConfig>,
+    envelope: peer::Envelope,
+) -> peer::AppendRequest {
+    peer::AppendRequest {
+        envelope: Some(envelope),
+        vote: Some(vote_to_wire(&request.vote)),
+        prev_log_id: request.prev_log_id.as_ref().map(log_id_to_wire),
+        entries: request.entries.into_iter().map(entry_to_wire).collect(),
+        leader_commit: request.leader_commit.as_ref().map(log_id_to_wire),
+    }
+}
+
+fn append_result(
+    response: peer::AppendResponse,
+) -> Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>> {
+    use peer::append_response::Result as Wire;
+    match response.result {
+        Some(Wire::Flushed(flushed)) => Ok(Ok(flushed.log_id.map(log_id_from_wire))),
+        Some(Wire::Conflict(id)) => Ok(Err(StreamAppendError::Conflict(log_id_from_wire(id)))),
+        Some(Wire::HigherVote(vote)) => {
+            let vote = vote_from_wire(Some(vote)).map_err(|e| NetworkError::new(&e))?;
+            Ok(Err(StreamAppendError::HigherVote(vote)))
+        }
+        None => Err(NetworkError::new(&io::Error::other("an empty answer to an append")).into()),
+    }
+}
+
+impl RaftNetworkV2<TypeConfig> for Connection {
+    type SnapshotData = bytes::Bytes;
+
+    async fn append_entries(
+        &mut self,
+        request: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let message = append_to_wire(request, self.envelope()?);
+        let mut client = self.client()?;
+        let answer = tokio::time::timeout(option.hard_ttl(), client.append(message)).await;
+        let response = answer
+            .map_err(|_| self.timeout(RPCTypes::AppendEntries, &option))?
+            .map_err(|status| rpc_error(&status))?;
+        Ok(append_result(response.into_inner())?.into())
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        option: RPCOption,
+    ) -> BoxFuture<
+        's,
+        Result<
+            BoxStream<'s, Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>>,
+            RPCError<TypeConfig>,
+        >,
+    >
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
+    {
+        Box::pin(async move {
+            let envelope = self.envelope()?;
+            let outgoing = input.map(move |request| append_to_wire(request, envelope.clone()));
+            let mut client = self.client()?;
+            let opened = tokio::time::timeout(option.hard_ttl(), client.stream_append(outgoing));
+            let answers = opened
+                .await
+                .map_err(|_| self.timeout(RPCTypes::AppendEntries, &option))?
+                .map_err(|status| rpc_error(&status))?
+                .into_inner();
+            let results = answers.map(|answer| match answer {
+                Ok(response) => append_result(response),
+                Err(status) => Err(rpc_error(&status)),
+            });
+            let results: BoxStream<'s, _> = Box::pin(results);
+            Ok(results)
+        })
+    }
+
+    async fn vote(
+        &mut self,
+        request: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        self.ask_vote(request, false, &option).await
+    }
+
+    async fn pre_vote(
+        &mut self,
+        request: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        self.ask_vote(request, true, &option).await
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let data = snapshot.snapshot;
+        let head = peer::SnapshotRequest {
+            envelope: Some(self.envelope()?),
+            vote: Some(vote_to_wire(&vote)),
+            meta: Some(meta_to_wire(&snapshot.meta, data.len() as u64)),
+            ..Default::default()
+        };
+        let sum = crc32fast::hash(&data);
+        let mut at = 0;
+        let chunks = std::iter::from_fn(move || {
+            let chunk = data.slice(at..data.len().min(at + SNAPSHOT_CHUNK_BYTES));
+            at += chunk.len();
+            (!chunk.is_empty()).then_some(peer::SnapshotRequest {
+                chunk,
+                ..Default::default()
+            })
+        });
+        let tail = peer::SnapshotRequest {
+            crc32: Some(sum),
+            ..Default::default()
+        };
+        let messages =
+            futures_util::stream::iter(std::iter::once(head).chain(chunks).chain([tail]));
+        let mut client = self.client()?;
+        let answer = tokio::select! {
+            biased;
+            closed = cancel => return Err(closed.into()),
+            answer = tokio::time::timeout(option.hard_ttl(), client.snapshot(messages)) => answer,
+        };
+        let response = answer
+            .map_err(|_| {
+                StreamingError::Timeout(Timeout {
+                    action: RPCTypes::InstallSnapshot,
+                    id: self.peers.own,
+                    target: self.target,
+                    timeout: option.hard_ttl(),
+                })
+            })?
+            .map_err(|status| match status.code() {
+                tonic::Code::Unavailable => StreamingError::from(Unreachable::new(&status)),
+                _ => StreamingError::from(NetworkError::new(&status)),
+            })?
+            .into_inner();
+        let vote = vote_from_wire(response.vote).map_err(|e| NetworkError::new(&e))?;
+        Ok(SnapshotResponse::new(vote))
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let message = peer::TransferLeaderRequest {
+            envelope: Some(self.envelope()?),
+            from_leader: Some(vote_to_wire(request.from_leader())),
+            to: *request.to_node_id(),
+            last_log_id: request.last_log_id().map(|id: &LogId| log_id_to_wire(id)),
+        };
+        let mut client = self.client()?;
+        let answer = tokio::time::timeout(option.hard_ttl(), client.transfer_leader(message)).await;
+        let response = answer
+            .map_err(|_| self.timeout(RPCTypes::TransferLeader, &option))?
+            .map_err(|status| rpc_error(&status))?
+            .into_inner();
+        match response.refused.is_empty() {
+            true => Ok(Ok(())),
+            false => Err(NetworkError::new(&io::Error::other(response.refused)).into()),
+        }
+    }
+}

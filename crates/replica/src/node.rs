@@ -1,0 +1,532 @@
+//! One node: its identity, its groups, its peers, and the tasks that belong to it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use openraft::async_runtime::WatchReceiver;
+use openraft::{Config, SnapshotPolicy};
+use quotum_api::peer;
+use quotum_limit::{Caps, Command, Reading};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::apply::Applier;
+use crate::clock::{Reference, SharedClock};
+use crate::disk::SharedDisk;
+use crate::limits::{
+    CLOCK_INTERVAL, HELLO_DEADLINE, LOG_KEEP_ENTRIES, PEER_PROTOCOL, SHARDS_MAX, SNAPSHOT_LOG_BYTES,
+};
+use crate::log::{Log, LogConfig, LogError, ShardId};
+use crate::machine::Machine;
+use crate::network::{ClusterId, Dialer, Network, Peers};
+use crate::propose::{Decided, Group, ProposeError, Proposer, Readings};
+use crate::raft::{Member, Raft, Reply, Runtime};
+use crate::snapshot::SnapshotStore;
+
+mod identity;
+mod members;
+mod status;
+#[cfg(test)]
+mod tests;
+
+pub use identity::IdentityError;
+pub use members::MemberError;
+pub use status::{GroupStatus, Status};
+
+use identity::Identity;
+
+/// How a node is set up.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// The node's id; drawn once and kept on the disk where there is none.
+    pub id: Option<u64>,
+    /// Where other nodes and clients reach this one.
+    pub member: Member,
+    /// How many shards the counters are divided into: fixed when a cluster starts.
+    pub shards: u32,
+    pub caps: Caps,
+    pub log: LogConfig,
+    pub timings: Timings,
+}
+
+/// The timings of the consensus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timings {
+    pub heartbeat: Duration,
+    pub election_min: Duration,
+    pub election_max: Duration,
+}
+
+/// The world that a node lives in.
+#[derive(Clone)]
+pub struct Seams {
+    pub disk: SharedDisk,
+    pub clock: SharedClock,
+    pub dialer: Dialer,
+    /// Where all randomness of the node comes from.
+    pub seed: u64,
+}
+
+/// Why a node cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error("shards: a cluster has from 1 to {SHARDS_MAX}")]
+    Shards,
+    #[error("timings: {0}")]
+    Timings(String),
+    #[error("{0}")]
+    Disk(#[from] io::Error),
+    #[error("the consensus cannot start: {0}")]
+    Raft(String),
+}
+
+/// One node. Clones share it.
+#[derive(Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: NodeConfig,
+    identity: tokio::sync::Mutex<Identity>,
+    id: u64,
+    peers: Arc<Peers>,
+    groups: BTreeMap<ShardId, Group>,
+    proposers: Vec<Proposer>,
+    world: Arc<World>,
+    log: Log,
+    disk: SharedDisk,
+    seeds: AtomicU64,
+    watchers: Mutex<BTreeMap<String, u64>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// What the proposers read.
+struct World {
+    id: u64,
+    clock: SharedClock,
+    reference: Mutex<Reference>,
+}
+
+// === impl Timings ===
+
+impl Timings {
+    /// For machines whose cores are not shared with much else.
+    pub const STANDARD: Self = Self {
+        heartbeat: Duration::from_millis(50),
+        election_min: Duration::from_millis(150),
+        election_max: Duration::from_millis(250),
+    };
+}
+
+// === impl World ===
+
+impl Readings for World {
+    fn reading(&self, group: &Group, start: bool) -> Reading {
+        let voters = group.voters();
+        let reference = self
+            .reference
+            .lock()
+            .expect("reading clocks does not panic");
+        let reference_ms = reference.now_ms(&voters, self.id, self.clock.as_ref());
+        Reading {
+            monotonic_us: self.clock.monotonic_us(),
+            // A node alone has nobody to compare its wall clock with: it counts at a start only.
+            reference_ms: reference_ms.filter(|_| start || voters.len() > 1),
+        }
+    }
+}
+
+// === impl Node ===
+
+impl Node {
+    /// Starts a node on what its disk holds. It serves once its peer service is served.
+    pub async fn start(config: NodeConfig, seams: Seams) -> Result<Self, NodeError> {
+        Runtime::scope(seams.seed, Self::start_seeded(config, seams.clone())).await
+    }
+
+    async fn start_seeded(config: NodeConfig, seams: Seams) -> Result<Self, NodeError> {
+        if config.shards == 0 || config.shards > SHARDS_MAX {
+            return Err(NodeError::Shards);
+        }
+        let raft_config = raft_config(config.timings)?;
+        let identity = Identity::load(&seams.disk, &config, mix(seams.seed)).await?;
+        let id = identity.node;
+        let log = Log::open(seams.disk.clone(), config.log).await?;
+        let peers = Arc::new(Peers::new(id, seams.dialer.clone()));
+        if let Some(cluster) = identity.cluster {
+            peers.cluster.set(cluster).expect("it is set here first");
+        }
+        let mut groups = BTreeMap::new();
+        for shard in (0..config.shards).map(ShardId).chain([ShardId::REGISTRY]) {
+            let machine = match shard {
+                ShardId::REGISTRY => Machine::Registry(quotum_registry::State::new()),
+                _ => Machine::Counters(quotum_limit::State::new(mix(seams.seed ^ 0x5eed))),
+            };
+            let snapshots = SnapshotStore {
+                disk: seams.disk.clone(),
+                shard,
+            };
+            let applier = Applier::open(machine, snapshots, mix(seams.seed ^ 0x5eed))?;
+            let network = Network {
+                peers: peers.clone(),
+                shard,
+            };
+            let store = log.shard(shard);
+            let raft = Raft::new(id, raft_config.clone(), network, store, applier.clone());
+            let raft = raft
+                .await
+                .map_err(|error| NodeError::Raft(error.to_string()))?;
+            groups.insert(
+                shard,
+                Group {
+                    shard,
+                    raft,
+                    applier,
+                },
+            );
+        }
+        let world = Arc::new(World {
+            id,
+            clock: seams.clock.clone(),
+            reference: Mutex::default(),
+        });
+        let tasks = TaskTracker::new();
+        let mut proposers = Vec::new();
+        for shard in 0..config.shards {
+            let group = groups[&ShardId(shard)].clone();
+            let (proposer, task) = Proposer::new(group, config.caps, world.clone());
+            tasks.spawn(Runtime::scope(mix(seams.seed ^ u64::from(shard)), task));
+            proposers.push(proposer);
+        }
+        let inner = Inner {
+            identity: tokio::sync::Mutex::new(identity),
+            id,
+            peers,
+            groups,
+            proposers,
+            world,
+            log,
+            disk: seams.disk,
+            seeds: AtomicU64::new(mix(seams.seed ^ 0xd1ce)),
+            watchers: Mutex::default(),
+            tasks,
+            stop: CancellationToken::new(),
+            config,
+        };
+        let node = Self {
+            inner: Arc::new(inner),
+        };
+        node.spawn_housekeeping();
+        Ok(node)
+    }
+
+    pub fn id(&self) -> u64 {
+        self.inner.id
+    }
+
+    pub fn member(&self) -> &Member {
+        &self.inner.config.member
+    }
+
+    pub fn shards(&self) -> u32 {
+        self.inner.config.shards
+    }
+
+    /// The cluster that this node belongs to; none while it is pristine.
+    pub fn cluster(&self) -> Option<ClusterId> {
+        self.inner.peers.cluster.get().copied()
+    }
+
+    pub(crate) fn group(&self, shard: ShardId) -> Option<&Group> {
+        self.inner.groups.get(&shard)
+    }
+
+    /// Decides commands of one shard, if this node leads it.
+    pub async fn decide(
+        &self,
+        shard: u32,
+        commands: Vec<Command>,
+    ) -> Result<Decided, ProposeError> {
+        let proposer = usize::try_from(shard)
+            .ok()
+            .and_then(|at| self.inner.proposers.get(at));
+        let proposer = proposer.ok_or(ProposeError::NotLeader { leader: None })?;
+        proposer.decide(commands).await
+    }
+
+    /// Changes the registry, if this node leads its group.
+    pub async fn change_registry(
+        &self,
+        command: &quotum_registry::Command,
+    ) -> Result<quotum_registry::Outcome, ProposeError> {
+        let group = self.registry_group();
+        let (_, reply) = group.write(command.encode().into(), None).await?;
+        match reply {
+            Reply::Registry(outcome) => Ok(*outcome),
+            Reply::None | Reply::Counters { .. } => Err(ProposeError::Unknown),
+        }
+    }
+
+    fn registry_group(&self) -> &Group {
+        &self.inner.groups[&ShardId::REGISTRY]
+    }
+
+    /// The registry as this node has applied it: a copy that shares its parts.
+    pub fn registry(&self) -> quotum_registry::State {
+        match &self.registry_group().applier.read().machine {
+            Machine::Registry(state) => state.clone(),
+            Machine::Counters(_) => unreachable!("the registry's group has a registry"),
+        }
+    }
+
+    /// The registry with everything in it that was committed before the call. Leader only.
+    pub async fn registry_latest(&self) -> Result<quotum_registry::State, ProposeError> {
+        self.registry_group().lead().await?;
+        Ok(self.registry())
+    }
+
+    /// Tells when the registry's group has applied entries.
+    pub fn registry_progress(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.registry_group().applier.progress()
+    }
+
+    /// Who leads a group, as far as this node knows.
+    pub fn leader(&self, shard: ShardId) -> Option<(u64, Member)> {
+        self.inner.groups.get(&shard)?.leader()
+    }
+
+    /// The reference clock, or this node's own where there is none: milliseconds since the epoch.
+    pub fn now_ms(&self) -> u64 {
+        let reading = self.inner.world.reading(self.registry_group(), true);
+        reading
+            .reference_ms
+            .unwrap_or_else(|| self.inner.world.clock.wall_ms())
+    }
+
+    /// Notes which revision a gateway that watches the registry here serves.
+    pub fn note_watcher(&self, gateway: &str, revision: Option<u64>) {
+        let mut watchers = self.inner.watchers.lock().expect("noting does not panic");
+        match revision {
+            Some(revision) => drop(watchers.insert(gateway.to_owned(), revision)),
+            None => drop(watchers.remove(gateway)),
+        }
+    }
+
+    /// The gateways that watch the registry at this node, and the revision that each serves.
+    pub fn watchers(&self) -> Vec<(String, u64)> {
+        let watchers = self.inner.watchers.lock().expect("noting does not panic");
+        watchers
+            .iter()
+            .map(|(gateway, revision)| (gateway.clone(), *revision))
+            .collect()
+    }
+
+    pub(crate) fn hello(&self) -> peer::HelloResponse {
+        peer::HelloResponse {
+            cluster_id: bytes::Bytes::copy_from_slice(
+                self.cluster().as_ref().map_or(&[][..], |id| id),
+            ),
+            node: self.id(),
+            protocol: PEER_PROTOCOL,
+            peer_address: self.member().peer_address.clone(),
+            client_address: self.member().client_address.clone(),
+            wall_ms: self.inner.world.clock.wall_ms(),
+        }
+    }
+
+    /// A random number of this node's own.
+    pub fn draw_seed(&self) -> u64 {
+        mix(self
+            .inner
+            .seeds
+            .fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed))
+    }
+
+    fn spawn_housekeeping(&self) {
+        let node = self.clone();
+        self.spawn(async move { node.keep_clocks().await });
+        let node = self.clone();
+        self.spawn(async move { node.keep_log_short().await });
+    }
+
+    /// Runs a task that ends with the node.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.inner.stop.clone();
+        let seed = self.draw_seed();
+        self.inner.tasks.spawn(Runtime::scope(seed, async move {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                () = task => {}
+            }
+        }));
+    }
+
+    /// Asks the other members for their wall clocks, again and again.
+    async fn keep_clocks(&self) {
+        loop {
+            for (id, member) in self.members() {
+                if id == self.id() {
+                    continue;
+                }
+                let node = self.clone();
+                self.spawn(async move {
+                    let sent_us = node.inner.world.clock.monotonic_us();
+                    let Ok(hello) = node.ask_hello(&member.peer_address).await else {
+                        return;
+                    };
+                    let heard_us = node.inner.world.clock.monotonic_us();
+                    if hello.node == id {
+                        let mut reference = node
+                            .inner
+                            .world
+                            .reference
+                            .lock()
+                            .expect("hearing does not panic");
+                        reference.hear(id, hello.wall_ms, sent_us, heard_us);
+                    }
+                });
+            }
+            tokio::time::sleep(CLOCK_INTERVAL).await;
+        }
+    }
+
+    /// How far each other member's wall clock is from this node's, in milliseconds.
+    pub fn clock_offsets_ms(&self) -> Vec<(u64, i64)> {
+        let reference = self
+            .inner
+            .world
+            .reference
+            .lock()
+            .expect("reading does not panic");
+        let clock = self.inner.world.clock.as_ref();
+        let offset = |(id, _): (u64, Member)| Some((id, reference.offset_ms(id, clock)?));
+        self.members().into_iter().filter_map(offset).collect()
+    }
+
+    /// Takes snapshots as the log grows, so that it stays bounded.
+    async fn keep_log_short(&self) {
+        let mut last = 0;
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let written = self.inner.log.written_bytes();
+            if written - last < SNAPSHOT_LOG_BYTES.min(self.inner.config.log.segment_bytes) {
+                continue;
+            }
+            last = written;
+            for group in self.inner.groups.values() {
+                if group.raft.trigger().snapshot().await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    pub(crate) async fn ask_hello(
+        &self,
+        address: &str,
+    ) -> Result<peer::HelloResponse, MemberError> {
+        let request = peer::HelloRequest {
+            cluster_id: self.hello().cluster_id,
+            node: self.id(),
+            protocol: PEER_PROTOCOL,
+        };
+        let unreachable = |cause: String| MemberError::Unreachable {
+            address: address.to_owned(),
+            cause,
+        };
+        let client = self.inner.peers.client(address);
+        let mut client = client.map_err(|error| unreachable(error.to_string()))?;
+        let answer = tokio::time::timeout(HELLO_DEADLINE, client.hello(request)).await;
+        let answer = answer.map_err(|_| unreachable("no answer in time".to_owned()))?;
+        let response = answer.map_err(|status| unreachable(status.message().to_owned()))?;
+        Ok(response.into_inner())
+    }
+
+    /// All members that any group knows, by id.
+    pub fn members(&self) -> BTreeMap<u64, Member> {
+        let mut members = BTreeMap::new();
+        for group in self.inner.groups.values() {
+            let metrics = group.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            for (id, member) in metrics.membership_config.membership().nodes() {
+                members.insert(*id, member.clone());
+            }
+        }
+        members
+    }
+
+    /// Waits until a group has failed: the disk, an entry of another version, or a bug. The
+    /// process must end then, and start again.
+    pub async fn failed(&self) -> String {
+        let watch = |group: &Group| {
+            let (mut metrics, shard) = (group.raft.metrics(), group.shard);
+            Box::pin(async move {
+                loop {
+                    if let Err(fatal) = &metrics.borrow_watched().running_state {
+                        return format!("shard {shard}: {fatal}");
+                    }
+                    if metrics.changed().await.is_err() {
+                        return format!("shard {shard}: the consensus has ended");
+                    }
+                }
+            })
+        };
+        let watches = self.inner.groups.values().map(watch);
+        futures_util::future::select_all(watches).await.0
+    }
+
+    /// Hands leadership over where this node has it, and waits for the successor, for a bounded
+    /// time. Then ends the node: its tasks, its groups, and the log's writer.
+    pub async fn shutdown(&self) {
+        for group in self.inner.groups.values() {
+            self.hand_over(group).await;
+        }
+        self.inner.stop.cancel();
+        for group in self.inner.groups.values() {
+            // A group that has failed before has nothing left to end.
+            drop(group.raft.shutdown().await);
+        }
+    }
+}
+
+/// The consensus' own configuration.
+fn raft_config(timings: Timings) -> Result<Arc<Config>, NodeError> {
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let config = Config {
+        cluster_name: "quotum".to_owned(),
+        heartbeat_interval: ms(timings.heartbeat),
+        election_timeout_min: ms(timings.election_min),
+        election_timeout_max: ms(timings.election_max),
+        install_snapshot_timeout: 30_000,
+        max_payload_entries: 4_096,
+        replication_lag_threshold: 1_000_000,
+        snapshot_policy: SnapshotPolicy::Never,
+        max_in_snapshot_log_to_keep: LOG_KEEP_ENTRIES,
+        enable_pre_vote: Some(true),
+        enable_leader_restore: Some(false),
+        allow_log_reversion: Some(false),
+        ..Config::default()
+    };
+    let config = config
+        .validate()
+        .map_err(|error| NodeError::Timings(error.to_string()))?;
+    Ok(Arc::new(config))
+}
+
+/// SplitMix64: from one seed to numbers that share nothing with it.
+fn mix(seed: u64) -> u64 {
+    let z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

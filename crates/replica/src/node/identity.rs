@@ -1,0 +1,162 @@
+//! Who a node is: drawn once, kept on the disk, never used again after its data is lost.
+
+use std::fmt::Write;
+use std::io;
+
+use crate::disk::{self, SharedDisk};
+use crate::network::ClusterId;
+
+use super::NodeConfig;
+
+/// The file that holds it.
+const FILE: &str = "identity";
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) node: u64,
+    pub(super) shards: u32,
+    pub(super) cluster: Option<ClusterId>,
+}
+
+/// Why a data directory is not this node's.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    #[error("{file}: line {line}: {what}")]
+    Malformed {
+        file: String,
+        line: usize,
+        what: &'static str,
+    },
+    #[error("{file}: this is the data of node {found}, not of node {wanted}")]
+    OtherNode {
+        file: String,
+        found: u64,
+        wanted: u64,
+    },
+    #[error(
+        "{file}: this cluster has {found} shards, not {wanted}; their number is fixed when a cluster starts"
+    )]
+    OtherShards {
+        file: String,
+        found: u32,
+        wanted: u32,
+    },
+    #[error("{file}")]
+    Io {
+        file: String,
+        #[source]
+        source: io::Error,
+    },
+}
+
+// === impl Identity ===
+
+impl Identity {
+    /// Reads the identity, or draws one from `random` and writes it.
+    pub(super) async fn load(
+        disk: &SharedDisk,
+        config: &NodeConfig,
+        random: u64,
+    ) -> Result<Self, IdentityError> {
+        let file = disk.describe(FILE);
+        let text = match disk.read(FILE) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // Small enough for every language that may read it from JSON; 0 is nobody.
+                let node = config.id.unwrap_or((random >> 12).max(1));
+                let identity = Self {
+                    node,
+                    shards: config.shards,
+                    cluster: None,
+                };
+                identity.save(disk).await?;
+                return Ok(identity);
+            }
+            Err(source) => return Err(IdentityError::Io { file, source }),
+        };
+        let identity = Self::parse(&text, &file)?;
+        if let Some(wanted) = config.id.filter(|id| *id != identity.node) {
+            return Err(IdentityError::OtherNode {
+                file,
+                found: identity.node,
+                wanted,
+            });
+        }
+        if identity.shards != config.shards {
+            let (found, wanted) = (identity.shards, config.shards);
+            return Err(IdentityError::OtherShards {
+                file,
+                found,
+                wanted,
+            });
+        }
+        Ok(identity)
+    }
+
+    pub(super) async fn save(&self, disk: &SharedDisk) -> Result<(), IdentityError> {
+        let mut text = format!("node = {}\nshards = {}\n", self.node, self.shards);
+        if let Some(cluster) = self.cluster {
+            writeln!(text, "cluster = {}", hex(&cluster)).expect("a string grows");
+        }
+        let saved = disk::replace(disk.as_ref(), FILE, text.as_bytes()).await;
+        saved.map_err(|source| IdentityError::Io {
+            file: disk.describe(FILE),
+            source,
+        })
+    }
+
+    fn parse(text: &str, file: &str) -> Result<Self, IdentityError> {
+        let mut node = None;
+        let mut shards = None;
+        let mut cluster = None;
+        for (at, line) in text.lines().enumerate() {
+            let malformed = |what| IdentityError::Malformed {
+                file: file.to_owned(),
+                line: at + 1,
+                what,
+            };
+            let (name, value) = line
+                .split_once(" = ")
+                .ok_or_else(|| malformed("no name = value"))?;
+            let number = |_| malformed("not a number");
+            match name {
+                "node" => node = Some(value.parse().map_err(number)?),
+                "shards" => shards = Some(value.parse().map_err(number)?),
+                "cluster" => {
+                    let id = unhex(value).ok_or_else(|| malformed("not 32 hexadecimal digits"))?;
+                    cluster = Some(id);
+                }
+                _ => return Err(malformed("unknown name")),
+            }
+        }
+        let missing = |what| IdentityError::Malformed {
+            file: file.to_owned(),
+            line: 1,
+            what,
+        };
+        Ok(Self {
+            node: node.ok_or_else(|| missing("node is missing"))?,
+            shards: shards.ok_or_else(|| missing("shards is missing"))?,
+            cluster,
+        })
+    }
+}
+
+/// A cluster id as people read it.
+pub(super) fn hex(id: &ClusterId) -> String {
+    id.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a string grows");
+        text
+    })
+}
+
+fn unhex(text: &str) -> Option<ClusterId> {
+    let mut id = ClusterId::default();
+    if text.len() != 2 * id.len() || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (at, byte) in id.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
+    }
+    Some(id)
+}

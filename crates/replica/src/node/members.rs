@@ -1,0 +1,296 @@
+//! Members: how a cluster starts, and how nodes join and leave it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use openraft::ChangeMembers;
+use openraft::async_runtime::WatchReceiver;
+use quotum_api::peer;
+use tonic::Status;
+
+use super::Node;
+use crate::log::ShardId;
+use crate::network::ClusterId;
+use crate::propose::Group;
+use crate::raft::Member;
+
+/// How long between two looks at peers that are not all there yet.
+const BOOTSTRAP_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long a successor may take to lead.
+const HAND_OVER_DEADLINE: Duration = Duration::from_millis(1_000);
+
+/// Why the members were not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum MemberError {
+    #[error("{address} cannot be reached: {cause}")]
+    Unreachable { address: String, cause: String },
+    #[error("node {0} belongs to another cluster; empty its data directory to use it here")]
+    OtherCluster(u64),
+    #[error("this node belongs to a cluster already")]
+    AlreadyMember,
+    #[error("this node belongs to no cluster yet")]
+    NoCluster,
+    #[error("shard {0} has no leader at the moment; try again")]
+    NoLeader(ShardId),
+    #[error("there is no node {0} in this cluster")]
+    UnknownNode(u64),
+    #[error("node {0} is the last voter")]
+    LastVoter(u64),
+    #[error("shard {shard}: {cause}")]
+    Refused { shard: ShardId, cause: String },
+    #[error(transparent)]
+    Identity(#[from] super::IdentityError),
+}
+
+// === impl Node ===
+
+impl Node {
+    /// Makes this pristine node a cluster of its own.
+    pub async fn init(&self) -> Result<ClusterId, MemberError> {
+        if self.cluster().is_some() {
+            return Err(MemberError::AlreadyMember);
+        }
+        let members = BTreeMap::from([(self.id(), self.member().clone())]);
+        self.found(members).await
+    }
+
+    /// Starts a cluster of `expect` nodes together with the others at `addresses`, unless this
+    /// node belongs to one. All must be there and pristine; the one with the lowest id acts.
+    /// Returns when this node belongs to a cluster.
+    pub async fn bootstrap(&self, addresses: &[String], expect: usize) -> Result<(), MemberError> {
+        loop {
+            let initialized = self.all_initialized().await;
+            if initialized {
+                return Ok(());
+            }
+            let mut present = BTreeMap::from([(self.id(), self.member().clone())]);
+            let mut others_pristine = true;
+            for address in addresses {
+                let Ok(hello) = self.ask_hello(address).await else {
+                    continue;
+                };
+                let own = self.cluster().is_some_and(|id| hello.cluster_id == id[..]);
+                others_pristine &= hello.cluster_id.is_empty() || own || hello.node == self.id();
+                let member = Member {
+                    peer_address: hello.peer_address,
+                    client_address: hello.client_address,
+                };
+                present.insert(hello.node, member);
+            }
+            let first = present.first_key_value().map(|(id, _)| *id);
+            if present.len() == expect && others_pristine && first == Some(self.id()) {
+                self.found(present).await?;
+                return Ok(());
+            }
+            tokio::time::sleep(BOOTSTRAP_INTERVAL).await;
+        }
+    }
+
+    async fn all_initialized(&self) -> bool {
+        for group in self.inner.groups.values() {
+            if !group.raft.is_initialized().await.unwrap_or(false) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Founds the cluster, or finishes a founding that was cut off.
+    async fn found(&self, members: BTreeMap<u64, Member>) -> Result<ClusterId, MemberError> {
+        let cluster = match self.cluster() {
+            Some(cluster) => cluster,
+            None => {
+                let mut id = ClusterId::default();
+                id[..8].copy_from_slice(&self.draw_seed().to_le_bytes());
+                id[8..].copy_from_slice(&self.draw_seed().to_le_bytes());
+                self.join_cluster(id).await?;
+                id
+            }
+        };
+        for group in self.inner.groups.values() {
+            if group.raft.is_initialized().await.unwrap_or(false) {
+                continue;
+            }
+            let result = group.raft.initialize(members.clone()).await;
+            result.map_err(|error| refused(group, &error))?;
+        }
+        Ok(cluster)
+    }
+
+    /// Remembers the cluster before anything is done in its name.
+    async fn join_cluster(&self, cluster: ClusterId) -> Result<(), MemberError> {
+        let mut identity = self.inner.identity.lock().await;
+        if identity.cluster.is_none() {
+            let mut joined = identity.clone();
+            joined.cluster = Some(cluster);
+            joined.save(&self.inner.disk).await?;
+            *identity = joined;
+            self.inner
+                .peers
+                .cluster
+                .set(cluster)
+                .expect("it is set under the lock above, once");
+        }
+        Ok(())
+    }
+
+    /// Whether a message of `cluster` is for this node. A pristine node joins the first cluster
+    /// that speaks to it under its own id.
+    pub(crate) async fn belong(&self, cluster: &[u8]) -> Result<(), Status> {
+        let cluster = ClusterId::try_from(cluster)
+            .map_err(|_| Status::invalid_argument("a cluster id has 16 bytes"))?;
+        if self.cluster().is_none() {
+            self.join_cluster(cluster)
+                .await
+                .map_err(|e| Status::unavailable(e.to_string()))?;
+        }
+        if self.cluster() != Some(cluster) {
+            return Err(Status::failed_precondition(
+                "this node belongs to another cluster",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Adds the node that serves peers at `address` to every group.
+    pub async fn add(&self, address: &str) -> Result<u64, MemberError> {
+        let cluster = self.cluster().ok_or(MemberError::NoCluster)?;
+        let hello = self.ask_hello(address).await?;
+        if !hello.cluster_id.is_empty() && hello.cluster_id != cluster[..] {
+            return Err(MemberError::OtherCluster(hello.node));
+        }
+        let member = peer::Member {
+            node: hello.node,
+            peer_address: hello.peer_address,
+            client_address: hello.client_address,
+        };
+        for group in self.inner.groups.values() {
+            let change = peer::change_request::Change::Add(member.clone());
+            self.change_at_leader(group, change).await?;
+        }
+        Ok(hello.node)
+    }
+
+    /// Removes a node from every group.
+    pub async fn remove(&self, node: u64) -> Result<(), MemberError> {
+        if !self.members().contains_key(&node) {
+            return Err(MemberError::UnknownNode(node));
+        }
+        for group in self.inner.groups.values() {
+            let change = peer::change_request::Change::Remove(node);
+            self.change_at_leader(group, change).await?;
+        }
+        Ok(())
+    }
+
+    async fn change_at_leader(
+        &self,
+        group: &Group,
+        change: peer::change_request::Change,
+    ) -> Result<(), MemberError> {
+        let (leader, member) = group.leader().ok_or(MemberError::NoLeader(group.shard))?;
+        if leader == self.id() {
+            return match change {
+                peer::change_request::Change::Add(member) => {
+                    let place = Member {
+                        peer_address: member.peer_address,
+                        client_address: member.client_address,
+                    };
+                    self.add_to(group, member.node, place).await
+                }
+                peer::change_request::Change::Remove(node) => self.remove_from(group, node).await,
+            };
+        }
+        let cannot = |cause: String| MemberError::Refused {
+            shard: group.shard,
+            cause,
+        };
+        let envelope = self.inner.peers.envelope(leader, group.shard);
+        let request = peer::ChangeRequest {
+            envelope: Some(envelope.map_err(|e| cannot(e.to_string()))?),
+            change: Some(change),
+        };
+        let client = self.inner.peers.client(&member.peer_address);
+        let mut client = client.map_err(|e| cannot(e.to_string()))?;
+        let answer = client.change(request).await;
+        answer
+            .map(drop)
+            .map_err(|status| cannot(status.message().to_owned()))
+    }
+
+    /// Adds a node to one group that this node leads: as a learner, then as a voter.
+    pub(crate) async fn add_to(
+        &self,
+        group: &Group,
+        node: u64,
+        place: Member,
+    ) -> Result<(), MemberError> {
+        let added = group.raft.add_learner(node, place, true).await;
+        added.map_err(|error| refused(group, &error))?;
+        let voters = ChangeMembers::AddVoterIds(BTreeSet::from([node]));
+        let changed = group.raft.change_membership(voters, false).await;
+        changed.map(drop).map_err(|error| refused(group, &error))
+    }
+
+    /// Removes a node from one group that this node leads.
+    pub(crate) async fn remove_from(&self, group: &Group, node: u64) -> Result<(), MemberError> {
+        let voters: BTreeSet<u64> = group.raft.voter_ids().collect();
+        if voters == BTreeSet::from([node]) {
+            return Err(MemberError::LastVoter(node));
+        }
+        let change = match voters.contains(&node) {
+            true => ChangeMembers::RemoveVoters(BTreeSet::from([node])),
+            false => ChangeMembers::RemoveNodes(BTreeSet::from([node])),
+        };
+        let changed = group.raft.change_membership(change, false).await;
+        changed.map(drop).map_err(|error| refused(group, &error))
+    }
+
+    /// Lets the follower that is furthest lead a group that this node leads.
+    pub(super) async fn hand_over(&self, group: &Group) {
+        if !group.raft.is_leader() {
+            return;
+        }
+        let mut metrics = group.raft.metrics();
+        let successor = {
+            let metrics = metrics.borrow_watched();
+            let voters: BTreeSet<u64> = metrics.membership_config.voter_ids().collect();
+            let matched = metrics.replication.iter().flatten();
+            matched
+                .filter(|(node, _)| **node != self.id() && voters.contains(node))
+                .max_by_key(|(node, matched)| (matched.as_ref().map(|id| id.index()), **node))
+                .map(|(node, _)| *node)
+        };
+        let Some(successor) = successor else { return };
+        if group
+            .raft
+            .trigger()
+            .transfer_leader(successor)
+            .await
+            .is_err()
+        {
+            return;
+        }
+        let other_leads = async {
+            loop {
+                let leader = metrics.borrow_watched().current_leader;
+                if leader.is_some_and(|leader| leader != self.id()) {
+                    return;
+                }
+                if metrics.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        // Without a successor in time the others elect one.
+        drop(tokio::time::timeout(HAND_OVER_DEADLINE, other_leads).await);
+    }
+}
+
+fn refused(group: &Group, error: &dyn std::error::Error) -> MemberError {
+    MemberError::Refused {
+        shard: group.shard,
+        cause: error.to_string(),
+    }
+}

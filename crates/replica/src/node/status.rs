@@ -1,0 +1,122 @@
+//! Status: what a node knows of itself and its groups.
+
+use std::collections::BTreeMap;
+
+use openraft::async_runtime::WatchReceiver;
+
+use super::Node;
+use crate::log::ShardId;
+use crate::machine::Machine;
+use crate::propose::Group;
+use crate::raft::Member;
+
+/// One node's view of its cluster.
+#[derive(Debug, Clone)]
+pub struct Status {
+    pub node: u64,
+    /// As people read it; empty while the node is pristine.
+    pub cluster: String,
+    pub members: BTreeMap<u64, Member>,
+    pub groups: Vec<GroupStatus>,
+    pub log_used_bytes: u64,
+    pub log_written_bytes: u64,
+    pub log_syncs: u64,
+}
+
+/// One group, as this node sees it.
+#[derive(Debug, Clone)]
+pub struct GroupStatus {
+    pub shard: ShardId,
+    pub term: u64,
+    pub is_leader: bool,
+    pub leader: Option<u64>,
+    pub last_log_index: u64,
+    pub applied_index: u64,
+    pub voters: Vec<u64>,
+    pub learners: Vec<u64>,
+    /// On the leader: the last index that each other member has on its disk.
+    pub matched: BTreeMap<u64, u64>,
+    pub counters_live: usize,
+    pub requests_held: usize,
+    pub log_time_ms: u64,
+    /// Log time less the reference clock, in milliseconds; positive: ahead.
+    pub log_clock_offset_ms: Option<i64>,
+}
+
+// === impl Node ===
+
+impl Node {
+    pub fn status(&self) -> Status {
+        let stats = &self.inner.log.shared.stats;
+        Status {
+            node: self.id(),
+            cluster: self
+                .cluster()
+                .as_ref()
+                .map(super::identity::hex)
+                .unwrap_or_default(),
+            members: self.members(),
+            groups: self
+                .inner
+                .groups
+                .values()
+                .map(|group| self.group_status(group))
+                .collect(),
+            log_used_bytes: stats.used_bytes(),
+            log_written_bytes: stats.written_bytes(),
+            log_syncs: stats.syncs(),
+        }
+    }
+
+    /// The digest of a group's state and the index up to which it is applied.
+    pub fn digest(&self, shard: ShardId) -> Option<(u64, u64)> {
+        let applied = self.inner.groups.get(&shard)?.applier.read();
+        Some((
+            applied.last.map_or(0, |id| id.index()),
+            applied.machine.digest(),
+        ))
+    }
+
+    /// Whether every group knows its leader and this node has applied what it knows of.
+    pub fn is_caught_up(&self) -> bool {
+        self.inner.groups.values().all(|group| {
+            let metrics = group.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            let applied = metrics.last_applied.map(|id| id.index());
+            let committed = metrics.cluster_committed.map(|id| id.index());
+            metrics.current_leader.is_some() && committed.is_some() && applied >= committed
+        })
+    }
+
+    fn group_status(&self, group: &Group) -> GroupStatus {
+        let metrics = group.raft.metrics();
+        let metrics = metrics.borrow_watched().clone();
+        let membership = metrics.membership_config.membership();
+        let matched = metrics.replication.iter().flatten();
+        let (counters_live, requests_held, log_time_ms) = match &group.applier.read().machine {
+            Machine::Counters(state) => (
+                state.counters_live(),
+                state.requests_held(),
+                state.last_stamp().log.ms,
+            ),
+            Machine::Registry(_) => (0, 0, 0),
+        };
+        GroupStatus {
+            shard: group.shard,
+            term: metrics.current_term,
+            is_leader: metrics.current_leader == Some(self.id()),
+            leader: metrics.current_leader,
+            last_log_index: metrics.last_log_index.unwrap_or(0),
+            applied_index: metrics.last_applied.map_or(0, |id| id.index()),
+            voters: membership.voter_ids().collect(),
+            learners: membership.learner_ids().collect(),
+            matched: matched
+                .map(|(node, id)| (*node, id.as_ref().map_or(0, |id| id.index())))
+                .collect(),
+            counters_live,
+            requests_held,
+            log_time_ms,
+            log_clock_offset_ms: None,
+        }
+    }
+}
