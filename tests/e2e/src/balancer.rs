@@ -24,29 +24,33 @@ pub struct Balancer {
 impl Balancer {
     /// Starts it, and returns when it sees every gateway as ready.
     pub async fn start(bench: &Bench, ready: &Ready) -> Result<Self> {
-        let mut last = Failure::new("HAProxy was never tried");
         for _ in 0..PORT_TRIES_MAX {
-            let balancer = Self::launch(bench, ready)?;
-            match balancer.sees(bench, ready.gateways.len()).await {
-                Ok(()) => return Ok(balancer),
-                Err(failure) => last = failure,
+            let mut balancer = Self::launch(bench, ready)?;
+            if balancer.sees(bench, ready.gateways.len()).await? {
+                return Ok(balancer);
             }
         }
-        Err(last)
+        Err(Failure::new(
+            "HAProxy ended again and again, as its log says",
+        ))
     }
 
-    /// Waits until exactly `gateways` of them are taken for ready.
-    pub async fn sees(&self, bench: &Bench, gateways: usize) -> Result {
+    /// Waits until exactly `gateways` of them are taken for ready; `false`: it has ended.
+    pub async fn sees(&mut self, bench: &Bench, gateways: usize) -> Result<bool> {
         let up = [("proxy", "gateways"), ("state", "UP")];
+        let figures = self.figures.clone();
         poll::until(
             &format!("{gateways} gateways behind HAProxy"),
             SETTLE_MAX,
             async || {
-                let figures = Figures::read(&bench.http, &self.figures).await?;
+                if !self.process.is_running() {
+                    return Ok(Some(false));
+                }
+                let figures = Figures::read(&bench.http, &figures).await?;
                 let passed = figures.sum("haproxy_server_check_status", &[("state", "L7OK")]);
                 let servers = figures.sum("haproxy_server_status", &up);
                 let wanted = gateways as f64;
-                Ok((servers == Some(wanted) && passed == Some(wanted)).then_some(()))
+                Ok((servers == Some(wanted) && passed == Some(wanted)).then_some(true))
             },
         )
         .await
@@ -76,10 +80,6 @@ impl Balancer {
             url: format!("http://127.0.0.1:{port}{}", path(&ready.gateways[0].url)),
             figures: format!("http://127.0.0.1:{figures_port}/metrics"),
         })
-    }
-
-    pub fn is_running(&mut self) -> bool {
-        self.process.is_running()
     }
 }
 

@@ -30,7 +30,6 @@ impl Prometheus {
     /// Starts it, and returns when it has read every process once.
     pub async fn start(bench: &Bench, ready: &Ready) -> Result<Self> {
         let config = write_config(bench, ready)?;
-        let mut last = Failure::new("Prometheus was never tried");
         for _ in 0..PORT_TRIES_MAX {
             let port = free_port()?;
             let mut command = Command::new("prometheus");
@@ -41,17 +40,18 @@ impl Prometheus {
             ));
             command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
             let process = Process::start("prometheus", &mut command, &bench.logs())?;
-            let prometheus = Self {
+            let mut prometheus = Self {
                 process,
                 url: format!("http://127.0.0.1:{port}"),
             };
             let targets = ready.gateways.len() + ready.counters.len();
-            match prometheus.reads(bench, targets).await {
-                Ok(()) => return Ok(prometheus),
-                Err(failure) => last = failure,
+            if prometheus.reads(bench, targets).await? {
+                return Ok(prometheus);
             }
         }
-        Err(last)
+        Err(Failure::new(
+            "Prometheus ended again and again, as its log says",
+        ))
     }
 
     /// The series that an expression has now.
@@ -64,18 +64,19 @@ impl Prometheus {
             .clone())
     }
 
-    pub fn is_running(&mut self) -> bool {
-        self.process.is_running()
-    }
-
-    async fn reads(&self, bench: &Bench, targets: usize) -> Result {
+    /// Waits until it has read that many processes; `false`: it has ended.
+    async fn reads(&mut self, bench: &Bench, targets: usize) -> Result<bool> {
+        let wanted = targets.to_string();
         poll::until(
             &format!("Prometheus to read {targets} processes"),
             SETTLE_MAX,
             async || {
+                if !self.process.is_running() {
+                    return Ok(Some(false));
+                }
                 let up = self.query(bench, "count(up == 1)").await?;
                 let count = up.first().and_then(|series| series["value"][1].as_str());
-                Ok((count == Some(targets.to_string().as_str())).then_some(()))
+                Ok((count == Some(wanted.as_str())).then_some(true))
             },
         )
         .await

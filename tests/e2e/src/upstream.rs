@@ -13,7 +13,8 @@ const START_MAX: Duration = Duration::from_secs(20);
 /// A running MCP server.
 #[derive(Debug)]
 pub struct Upstream {
-    process: Process,
+    /// Ends with this.
+    _process: Process,
     /// Where the gateways go.
     pub url: String,
     /// Where it counts what it did, if it does.
@@ -56,17 +57,13 @@ impl Upstream {
             .unwrap_or_default())
     }
 
-    pub fn is_running(&mut self) -> bool {
-        self.process.is_running()
-    }
-
     fn start(name: &str, command: &mut Command, bench: &Bench) -> Result<Self> {
         let process = Process::start(name, command, &bench.logs())?;
         let line = process.json_line(START_MAX)?;
         let address = |key: &str| line[key].as_str().map(str::to_owned);
         let url = address("url").ok_or_else(|| Failure::new(format!("{name} said {line}")))?;
         Ok(Self {
-            process,
+            _process: process,
             url,
             executions: address("executions"),
         })
