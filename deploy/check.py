@@ -12,6 +12,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 DEPLOY = pathlib.Path(__file__).parent
+CATALOG = DEPLOY.parent / "crates" / "telemetry" / "src"
 KUBERNETES = DEPLOY / "kubernetes"
 WORKLOADS = {"quotum-counter": "StatefulSet", "quotum-gateway": "Deployment"}
 
@@ -150,7 +151,10 @@ def check_monitoring() -> None:
     named = {case["alertname"] for test in tested for case in test["alert_rule_test"]}
     expect(named == {rule["alert"] for group in rules["groups"] for rule in group["rules"]}, "every alert has a test")
     expect(len(dashboard) >= 15, "the dashboard asks for something")
+    shown = set(re.findall(r'"(quotum_[a-z_]+)"', "".join(path.read_text() for path in CATALOG.rglob("*.rs"))))
     for expression in dashboard + alerts:
+        asked = {re.sub("_(bucket|sum|count)$", "", name) for name in re.findall(r"\bquotum_[a-z_]+", expression)}
+        expect(asked <= shown, f"{sorted(asked - shown)} are names of the catalog in crates/telemetry")
         concrete = expression.replace("$__rate_interval", "1m").replace("$server", ".*")
         try:
             promql_parser.parse(concrete)

@@ -10,6 +10,7 @@ use quotum_e2e::failure::Result;
 use quotum_e2e::settings::Settings;
 use quotum_e2e::tools::{Tool, Tools};
 
+mod balance;
 mod burst;
 mod edges;
 mod kill;
@@ -61,6 +62,11 @@ fn scenarios() -> Vec<Scenario> {
         ),
         scenario!(
             kill::a_dead_gateway_costs_at_most_its_calls_on_the_way,
+            BALANCED
+        ),
+        scenario!(balance::a_stopped_gateway_holds_no_call_for_long, BALANCED),
+        scenario!(
+            balance::a_gateway_that_is_asked_to_end_loses_no_call,
             BALANCED
         ),
         scenario!(
