@@ -47,6 +47,10 @@ pub const QUEUE_MAX: usize = 16_384;
 pub const MESSAGE_COMMANDS_MAX: usize = 256;
 const _: () = assert!(MESSAGE_COMMANDS_MAX <= BATCH_COMMANDS_MAX);
 
+/// The most items of one message, over all its commands: keeps it well below what a server reads.
+pub const MESSAGE_ITEMS_MAX: usize = 1_024;
+const _: () = assert!(quotum_limit::limits::ITEMS_MAX <= MESSAGE_ITEMS_MAX);
+
 /// The most messages on a stream that are not answered yet.
 pub const MESSAGES_IN_FLIGHT_MAX: usize = 16;
 

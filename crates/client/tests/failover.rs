@@ -184,3 +184,20 @@ async fn the_plaintext_dialer_reaches_nobody_on_a_closed_port() {
     assert!(client.stats().connect_failures() > 0);
     client.shutdown().await;
 }
+
+#[tokio::test]
+async fn the_plaintext_dialer_reaches_a_node_over_tcp() {
+    let cluster = Cluster::start(1, 1);
+    let address = support::node::serve_tcp(cluster.shared.clone()).await;
+    cluster.shared.lock().unwrap().leader.clone_from(&address);
+    let config = Config::new(vec![address], 1);
+    let dialer = Dialer::plaintext(config.connect_timeout);
+    let client = Client::start(config, dialer, Clock::boottime()).unwrap();
+    let (decision, ticket) = client.acquire(one("a", 10)).await;
+    assert!(is_admitted(&decision), "{decision:?}");
+    let ticket = ticket.unwrap();
+    assert!(ticket.is_valid());
+    ticket.refund();
+    client.shutdown().await;
+    assert_eq!(cluster.remaining(0, &item("a", 10, 1)), 10);
+}

@@ -17,6 +17,7 @@ use super::refunds::Refunds;
 use super::{Reply, Request, Shared, Want};
 use crate::ack::SeqWindow;
 use crate::decision::Decision;
+use crate::limits::MESSAGE_ITEMS_MAX;
 use crate::ticket::End;
 
 mod answer;
@@ -99,6 +100,7 @@ struct Draft {
     epoch: Option<Epoch>,
     commands: Vec<counter::Command>,
     sending: Vec<Sending>,
+    items: usize,
     is_closed: bool,
 }
 
@@ -167,6 +169,8 @@ impl Book {
             }
             self.abandon(no, now);
         }
+        // Also while nothing can be sent, so that an outage piles nothing up.
+        self.skip_gone(now);
         while let Some(id) = self.refunds.expire(now) {
             self.shared.stats.count_refunds_forfeited().add(1);
             self.settle(id);
@@ -261,7 +265,8 @@ impl Book {
             let Some(ask) = self.asks.get_mut(&no) else {
                 break;
             };
-            if ask.goes_alone && !draft.commands.is_empty() {
+            let is_full = draft.items + ask.items.len() > MESSAGE_ITEMS_MAX;
+            if (ask.goes_alone && !draft.commands.is_empty()) || is_full {
                 break;
             }
             let command = match ask.want {
@@ -292,6 +297,7 @@ impl Book {
             };
             ask.is_in_flight = true;
             draft.is_closed = ask.goes_alone;
+            draft.items += ask.items.len();
             self.waiting.pop_front();
             draft.push(command, Sending::Ask(no));
         }

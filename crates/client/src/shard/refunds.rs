@@ -70,6 +70,13 @@ impl Refunds {
             return None;
         }
         self.finish(id);
+        while self
+            .queue
+            .front()
+            .is_some_and(|id| !self.pending.contains_key(id))
+        {
+            self.queue.pop_front();
+        }
         Some(id)
     }
 

@@ -9,7 +9,7 @@ use quotum_api::counter::not_decided::Reason;
 use quotum_api::counter::{self, DecideRequest, DecideResponse, decide_response};
 use quotum_limit::{Command, LogTime, Stamp};
 use tokio::sync::{mpsc, watch};
-use tokio_stream::wrappers::{ReceiverStream, UnboundedReceiverStream};
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream, UnboundedReceiverStream};
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -60,6 +60,27 @@ pub(crate) fn serve(net: &Net, address: &str, shared: Arc<Mutex<Shared>>) {
     let connections = UnboundedReceiverStream::new(port.connections).map(Ok::<_, std::io::Error>);
     let server = tonic::transport::Server::builder().add_service(CounterServer::new(node));
     tokio::spawn(server.serve_with_incoming(connections));
+}
+
+/// The same over TCP: the address that it listens at.
+pub(crate) async fn serve_tcp(shared: Arc<Mutex<Shared>>) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (alive, killed) = watch::channel(false);
+    let node = Node {
+        address: address.clone(),
+        shared,
+        killed,
+    };
+    let server = tonic::transport::Server::builder().add_service(CounterServer::new(node));
+    tokio::spawn(async move {
+        // A node is killed when this goes.
+        let _alive = alive;
+        server
+            .serve_with_incoming(TcpListenerStream::new(listener))
+            .await
+    });
+    address
 }
 
 // === impl Faults ===

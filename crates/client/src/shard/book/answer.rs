@@ -164,8 +164,11 @@ impl Book {
                     self.finish_refund(id, units);
                     true
                 }
-                // Nothing is left to give back, and nothing will be charged.
-                Outcome::Expired | Outcome::Cancelled | Outcome::Invalid(_) => {
+                // Nothing is left to give back, or was ever decided under a seq out of reach.
+                Outcome::Expired
+                | Outcome::Cancelled
+                | Outcome::Invalid(_)
+                | Outcome::Exhausted(_) => {
                     self.finish_refund(id, 0);
                     true
                 }

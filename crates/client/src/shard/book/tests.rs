@@ -357,3 +357,33 @@ fn an_uncertain_id_that_is_refused_for_want_of_room_is_barred() {
         "the lost attempt may yet arrive"
     );
 }
+
+#[test]
+fn an_outage_piles_nothing_up() {
+    let mut desk = desk(4);
+    let _answer = desk.ask();
+    desk.open(1);
+    for _ in 0..1_000 {
+        let _answers: Vec<_> = (0..10).map(|_| desk.ask()).collect();
+        let _lost = desk.message();
+        desk.book.lose_messages();
+        let _unsent: Vec<_> = (0..10).map(|_| desk.ask()).collect();
+        desk.now += DEADLINE;
+        desk.book.tick(desk.now);
+        assert_eq!((desk.book.waiting.len(), desk.book.asks.len()), (0, 0));
+        assert!(
+            desk.book.refunds.queued() <= 200,
+            "{}",
+            desk.book.refunds.queued()
+        );
+    }
+    desk.now += REFUND_TTL;
+    assert!(desk.message().is_none());
+    assert!(desk.book.is_settled());
+    desk.book.seqs.advance(0);
+    assert_eq!(
+        desk.book.seqs.draw(),
+        Some(desk.book.seqs.acked() + 1),
+        "nothing is open"
+    );
+}
