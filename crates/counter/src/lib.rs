@@ -1,1 +1,25 @@
-//! The counter service: gRPC front of the replicas.
+//! The counter service: the gRPC front of the replicas, and the process around them.
+//!
+//! Promises: any node answers any request, and passes on to the leader what it cannot decide, one
+//! hop, under the same id; nothing is answered before it is committed and applied.
+//!
+//! # Layout
+//! * [`server`]: the process: listeners, services, shutdown.
+//! * [`decide`]: decisions, local or passed on; [`mint`]: ids for callers without their own.
+//! * [`counter`], [`registry`], [`cluster`]: the services. * [`auth`]: who may ask.
+//! * [`observe`]: the metrics. * [`limits`]: the named maximum of everything here.
+
+mod auth;
+mod cluster;
+mod counter;
+mod decide;
+pub mod limits;
+mod mint;
+mod observe;
+mod registry;
+pub mod server;
+#[cfg(test)]
+mod tests;
+
+pub use auth::gateway_token;
+pub use server::{Bootstrap, Listeners, Random, Server, ServerConfig, StartError, dialer};

@@ -30,6 +30,7 @@ use token::{Token, TokenHash};
 pub struct MasterKey {
     tokens: hmac::Key,
     credential_digests: hmac::Key,
+    gateways: hmac::Key,
     credentials: SealingKey,
     sessions: SealingKey,
 }
@@ -70,6 +71,7 @@ impl MasterKey {
         Ok(Self {
             tokens: hashing(b"quotum token hash 1"),
             credential_digests: hashing(b"quotum credential digest 1"),
+            gateways: hashing(b"quotum gateway token 1"),
             credentials: SealingKey::new(&derive(&root, b"quotum credential seal 1")),
             sessions: SealingKey::new(&derive(&root, b"quotum session seal 1")),
         })
@@ -79,6 +81,12 @@ impl MasterKey {
     pub fn token_hash(&self, token: &Token) -> TokenHash {
         let tag = hmac::sign(&self.tokens, token.as_str().as_bytes());
         TokenHash::from_bytes(tag.as_ref().try_into().expect("HMAC-SHA-256 has 32 bytes"))
+    }
+
+    /// What gateways show to counter nodes: whoever has the master key is one of them.
+    pub fn gateway_token(&self) -> Zeroizing<String> {
+        let tag = hmac::sign(&self.gateways, b"gateway");
+        Zeroizing::new(format!("qtw_{}", to_hex(tag.as_ref())))
     }
 
     /// The key that seals what a gateway hands to clients, such as session ids.

@@ -242,7 +242,7 @@ impl RaftNetworkV2<TypeConfig> for Connection {
 
     fn stream_append<'s, S>(
         &'s mut self,
-        input: S,
+        mut input: S,
         option: RPCOption,
     ) -> BoxFuture<
         's,
@@ -255,8 +255,15 @@ impl RaftNetworkV2<TypeConfig> for Connection {
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
         Box::pin(async move {
+            // While the peer is given time to come back, openraft holds the first request back for
+            // longer than a call may take: only what follows it is timed.
+            let Some(first) = input.next().await else {
+                let none: BoxStream<'s, _> = Box::pin(futures_util::stream::empty());
+                return Ok(none);
+            };
             let envelope = self.envelope()?;
-            let outgoing = input.map(move |request| append_to_wire(request, envelope.clone()));
+            let requests = futures_util::stream::iter([first]).chain(input);
+            let outgoing = requests.map(move |request| append_to_wire(request, envelope.clone()));
             let mut client = self.client()?;
             let opened = tokio::time::timeout(option.hard_ttl(), client.stream_append(outgoing));
             let answers = opened

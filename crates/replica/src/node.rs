@@ -330,6 +330,44 @@ impl Node {
             .collect()
     }
 
+    /// The gateways that watch any node: that node, their name, and the revision that they serve.
+    /// And the nodes that did not answer.
+    pub async fn all_watchers(&self) -> (Vec<(u64, String, u64)>, Vec<u64>) {
+        let own = self.watchers().into_iter();
+        let mut all: Vec<_> = own
+            .map(|(name, revision)| (self.id(), name, revision))
+            .collect();
+        let mut silent = Vec::new();
+        for (id, member) in self.members() {
+            if id == self.id() {
+                continue;
+            }
+            match self.ask_watchers(id, &member.peer_address).await {
+                Some(watchers) => all.extend(
+                    watchers
+                        .into_iter()
+                        .map(|watcher| (id, watcher.gateway, watcher.revision)),
+                ),
+                None => silent.push(id),
+            }
+        }
+        (all, silent)
+    }
+
+    async fn ask_watchers(
+        &self,
+        id: u64,
+        address: &str,
+    ) -> Option<Vec<peer::watchers_response::Watcher>> {
+        let envelope = self.inner.peers.envelope(id, ShardId::REGISTRY).ok()?;
+        let request = peer::WatchersRequest {
+            envelope: Some(envelope),
+        };
+        let mut client = self.inner.peers.client(address).ok()?;
+        let answer = tokio::time::timeout(HELLO_DEADLINE, client.watchers(request)).await;
+        Some(answer.ok()?.ok()?.into_inner().watchers)
+    }
+
     pub(crate) fn hello(&self) -> peer::HelloResponse {
         peer::HelloResponse {
             cluster_id: bytes::Bytes::copy_from_slice(
@@ -485,12 +523,16 @@ impl Node {
         futures_util::future::select_all(watches).await.0
     }
 
-    /// Hands leadership over where this node has it, and waits for the successor, for a bounded
-    /// time. Then ends the node: its tasks, its groups, and the log's writer.
-    pub async fn shutdown(&self) {
+    /// Hands leadership over where this node has it, and waits for each successor for a bounded
+    /// time.
+    pub async fn hand_over_all(&self) {
         for group in self.inner.groups.values() {
             self.hand_over(group).await;
         }
+    }
+
+    /// Ends the node: its tasks, its groups, and the log's writer.
+    pub async fn shutdown(&self) {
         self.inner.stop.cancel();
         for group in self.inner.groups.values() {
             // A group that has failed before has nothing left to end.

@@ -1,0 +1,116 @@
+//! `quotum.cluster.v1`: members and their health, for administrators.
+
+use quotum_api::cluster as wire;
+use quotum_api::cluster::cluster_server::{Cluster, ClusterServer};
+use quotum_replica::Node;
+use quotum_replica::node::{GroupStatus, MemberError};
+use tonic::{Request, Response, Status};
+
+use crate::auth::Tokens;
+
+/// Serves administrators of the cluster.
+#[derive(Clone)]
+pub(crate) struct ClusterService {
+    node: Node,
+    tokens: Tokens,
+}
+
+// === impl ClusterService ===
+
+impl ClusterService {
+    pub(crate) fn new(node: Node, tokens: Tokens) -> ClusterServer<Self> {
+        ClusterServer::new(Self { node, tokens })
+    }
+
+    fn shard(&self, group: &GroupStatus) -> wire::Shard {
+        let (applied_index, digest) = self
+            .node
+            .digest(group.shard)
+            .unwrap_or((group.applied_index, 0));
+        let matched = |(node, index): (&u64, &u64)| wire::Matched {
+            node: *node,
+            index: *index,
+        };
+        wire::Shard {
+            name: group.shard.to_string(),
+            term: group.term,
+            leader: group.leader.unwrap_or(0),
+            last_log_index: group.last_log_index,
+            applied_index,
+            voters: group.voters.clone(),
+            learners: group.learners.clone(),
+            matched: group.matched.iter().map(matched).collect(),
+            counters_live: group.counters_live as u64,
+            digest,
+            log_time_ms: group.log_time_ms,
+        }
+    }
+}
+
+fn refused(error: MemberError) -> Status {
+    let text = error.to_string();
+    match error {
+        MemberError::Unreachable { .. } | MemberError::NoLeader(_) => Status::unavailable(text),
+        MemberError::UnknownNode(_) => Status::not_found(text),
+        _ => Status::failed_precondition(text),
+    }
+}
+
+#[tonic::async_trait]
+impl Cluster for ClusterService {
+    async fn status(
+        &self,
+        request: Request<wire::StatusRequest>,
+    ) -> Result<Response<wire::StatusResponse>, Status> {
+        self.tokens.admin(request.metadata())?;
+        let status = self.node.status();
+        let nodes = status.members.iter().map(|(id, member)| wire::Node {
+            id: *id,
+            peer_address: member.peer_address.clone(),
+            client_address: member.client_address.clone(),
+        });
+        Ok(Response::new(wire::StatusResponse {
+            cluster_id: status.cluster,
+            node: status.node,
+            nodes: nodes.collect(),
+            shards: status
+                .groups
+                .iter()
+                .map(|group| self.shard(group))
+                .collect(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }))
+    }
+
+    async fn init(
+        &self,
+        request: Request<wire::InitRequest>,
+    ) -> Result<Response<wire::InitResponse>, Status> {
+        self.tokens.admin(request.metadata())?;
+        self.node.init().await.map_err(refused)?;
+        let cluster_id = self.node.status().cluster;
+        Ok(Response::new(wire::InitResponse { cluster_id }))
+    }
+
+    async fn add(
+        &self,
+        request: Request<wire::AddRequest>,
+    ) -> Result<Response<wire::AddResponse>, Status> {
+        self.tokens.admin(request.metadata())?;
+        let address = request.into_inner().peer_address;
+        let node = self.node.add(&address).await.map_err(refused)?;
+        Ok(Response::new(wire::AddResponse { node }))
+    }
+
+    async fn remove(
+        &self,
+        request: Request<wire::RemoveRequest>,
+    ) -> Result<Response<wire::RemoveResponse>, Status> {
+        self.tokens.admin(request.metadata())?;
+        self.node
+            .remove(request.into_inner().node)
+            .await
+            .map_err(refused)?;
+        Ok(Response::new(wire::RemoveResponse {}))
+    }
+}

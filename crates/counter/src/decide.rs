@@ -1,0 +1,198 @@
+//! Decisions: by this node where it leads the shard, else by the leader, one hop away.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use quotum_api::counter as wire;
+use quotum_api::counter::counter_client::CounterClient;
+use quotum_api::counter::decide_response::Result as Answer;
+use quotum_api::counter::not_decided::Reason;
+use quotum_limit::{Command, Outcome};
+use quotum_replica::{Decided, Dialer, Node, ProposeError, ShardId};
+use quotum_telemetry::CounterMetrics;
+use quotum_telemetry::label::{Api, CounterOutcome};
+use quotum_telemetry::shard::Shard;
+use tonic::transport::Channel;
+
+use crate::limits::{FORWARD_DEADLINE, MESSAGE_BYTES_MAX};
+
+/// Decides for every API of this node.
+#[derive(Clone)]
+pub(crate) struct Decider {
+    pub(crate) node: Node,
+    leaders: Arc<Leaders>,
+    metrics: CounterMetrics,
+}
+
+/// Channels to leaders, by where they serve clients.
+pub(crate) struct Leaders {
+    dialer: Dialer,
+    channels: Mutex<BTreeMap<String, Channel>>,
+}
+
+// === impl Leaders ===
+
+impl Leaders {
+    pub(crate) fn new(dialer: Dialer) -> Self {
+        Self {
+            dialer,
+            channels: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn channel(&self, address: &str) -> Option<Channel> {
+        let mut channels = self.channels.lock().expect("dialling does not panic");
+        if let Some(channel) = channels.get(address) {
+            return Some(channel.clone());
+        }
+        let channel = self.dialer.dial(address).ok()?;
+        channels.insert(address.to_owned(), channel.clone());
+        Some(channel)
+    }
+}
+
+// === impl Decider ===
+
+impl Decider {
+    pub(crate) fn new(node: Node, leaders: Arc<Leaders>, metrics: CounterMetrics) -> Self {
+        Self {
+            node,
+            leaders,
+            metrics,
+        }
+    }
+
+    /// Where clients reach the leader of a shard; empty if it is not known.
+    pub(crate) fn leader_address(&self, shard: u32) -> String {
+        let leader = self.node.leader(ShardId(shard));
+        leader
+            .map(|(_, member)| member.client_address)
+            .unwrap_or_default()
+    }
+
+    /// Decides one message of commands.
+    pub(crate) async fn decide(
+        &self,
+        request: wire::DecideRequest,
+        api: Api,
+    ) -> wire::DecideResponse {
+        let (tag, shard) = (request.tag, request.shard);
+        if shard >= self.node.shards() {
+            let message = format!("shard: there are shards 0 to {}", self.node.shards() - 1);
+            return self.not_decided(tag, shard, Reason::Invalid, &message);
+        }
+        let leads = self
+            .node
+            .leader(ShardId(shard))
+            .is_some_and(|(leader, _)| leader == self.node.id());
+        if !leads && !request.forwarded {
+            return self.forward(request).await;
+        }
+        let commands = match request.into_commands() {
+            Ok(commands) if commands.is_empty() => {
+                return self.not_decided(tag, shard, Reason::Invalid, "commands: there are none");
+            }
+            Ok(commands) => commands,
+            Err(error) => {
+                return self.not_decided(tag, shard, Reason::Invalid, &error.to_string());
+            }
+        };
+        match self.decide_here(shard, commands, api).await {
+            Ok(decided) => {
+                let position = wire::Position {
+                    shard,
+                    term: decided.term,
+                    index: decided.index,
+                };
+                let outcomes = decided.outcomes.into_iter().map(Into::into).collect();
+                let result = Answer::Decided(wire::Decided {
+                    outcomes,
+                    position: Some(position),
+                });
+                wire::DecideResponse {
+                    tag,
+                    result: Some(result),
+                    leader: self.node.member().client_address.clone(),
+                }
+            }
+            Err(error) => {
+                let reason = match error {
+                    ProposeError::NotLeader { .. } => Reason::NotLeader,
+                    ProposeError::Overloaded => Reason::Overloaded,
+                    ProposeError::Unknown | ProposeError::Stopped => Reason::Unknown,
+                };
+                self.not_decided(tag, shard, reason, &error.to_string())
+            }
+        }
+    }
+
+    async fn decide_here(
+        &self,
+        shard: u32,
+        commands: Vec<Command>,
+        api: Api,
+    ) -> Result<Decided, ProposeError> {
+        let decided = self.node.decide(shard, commands).await?;
+        if let Some(metrics) = self.metrics.shard(Shard::Counters(shard)) {
+            metrics.batch.observe(decided.outcomes.len());
+            for outcome in &decided.outcomes {
+                if let Some(label) = label(outcome) {
+                    metrics.decision(api, label);
+                }
+            }
+        }
+        Ok(decided)
+    }
+
+    /// Asks the leader, and tells who it is.
+    async fn forward(&self, mut request: wire::DecideRequest) -> wire::DecideResponse {
+        let (tag, shard) = (request.tag, request.shard);
+        let leader = self.leader_address(shard);
+        let channel = (!leader.is_empty())
+            .then(|| self.leaders.channel(&leader))
+            .flatten();
+        let Some(channel) = channel else {
+            return self.not_decided(tag, shard, Reason::NotLeader, "no leader is known");
+        };
+        request.forwarded = true;
+        let mut client = CounterClient::new(channel)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        match tokio::time::timeout(FORWARD_DEADLINE, client.decide_batch(request)).await {
+            Ok(Ok(response)) => response.into_inner(),
+            Ok(Err(status)) => self.not_decided(tag, shard, Reason::Unknown, status.message()),
+            Err(_) => self.not_decided(tag, shard, Reason::Unknown, "the leader did not answer"),
+        }
+    }
+
+    fn not_decided(
+        &self,
+        tag: u64,
+        shard: u32,
+        reason: Reason,
+        message: &str,
+    ) -> wire::DecideResponse {
+        let result = wire::NotDecided {
+            reason: reason.into(),
+            message: message.to_owned(),
+        };
+        wire::DecideResponse {
+            tag,
+            result: Some(Answer::NotDecided(result)),
+            leader: self.leader_address(shard),
+        }
+    }
+}
+
+/// The label of an outcome that is a decision.
+fn label(outcome: &Outcome) -> Option<CounterOutcome> {
+    match outcome {
+        Outcome::Admitted { .. } => Some(CounterOutcome::Admitted),
+        Outcome::Denied { .. } => Some(CounterOutcome::Denied),
+        Outcome::Cancelled => Some(CounterOutcome::Cancelled),
+        Outcome::Expired => Some(CounterOutcome::Expired),
+        Outcome::Exhausted(_) => Some(CounterOutcome::Exhausted),
+        Outcome::Invalid(_) => Some(CounterOutcome::Invalid),
+        Outcome::Opened { .. } | Outcome::Refunded { .. } | Outcome::Peeked { .. } => None,
+    }
+}

@@ -1,0 +1,54 @@
+//! The named maximum of everything in this crate.
+
+use std::time::Duration;
+
+/// The largest message of a client.
+pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
+
+/// The largest message of the registry: its whole state.
+pub const REGISTRY_BYTES_MAX: usize = 256 << 20;
+
+/// Messages of one stream that are being decided at a time.
+pub const STREAM_MESSAGES_MAX: usize = 64;
+
+/// Streams and calls of one connection at a time.
+pub const CONNECTION_STREAMS_MAX: u32 = 1_024;
+
+/// Streams that a peer has opened and reset before they were served.
+pub const PENDING_RESETS_MAX: usize = 64;
+
+/// How long a unary decision is tried again before its caller is told that none is known.
+pub const UNARY_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How long a request that is passed on to the leader may take.
+pub const FORWARD_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How long between two tries of a unary decision.
+pub const RETRY_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Ids that this node makes for others and that are not decided yet, for each shard.
+pub const MINTED_MAX: usize = 32_768;
+
+/// How often a gateway hears that its registry is current.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Gateways that watch the registry at one node.
+pub const WATCHERS_MAX: usize = 10_000;
+
+/// The longest name of a gateway.
+pub const GATEWAY_NAME_BYTES_MAX: usize = 128;
+
+/// How long the overlap of two tokens of a grant may be.
+pub const OVERLAP_MS_MAX: u64 = 30 * 86_400_000;
+
+/// How often the metrics follow the state of the groups.
+pub const OBSERVE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long HTTP/2 connections may be silent before they are asked for a sign of life, and how
+/// long the answer may take.
+pub const KEEPALIVE_PING: Duration = Duration::from_secs(5);
+/// See [`KEEPALIVE_PING`].
+pub const KEEPALIVE_PING_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long open requests have to end when the node stops.
+pub const DRAIN_DEADLINE: Duration = Duration::from_secs(5);

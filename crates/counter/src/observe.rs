@@ -1,0 +1,42 @@
+//! The metrics of the groups: what a scrape shows of terms, logs and clocks.
+
+use std::collections::BTreeMap;
+
+use quotum_replica::{Node, ShardId};
+use quotum_telemetry::CounterMetrics;
+use quotum_telemetry::shard::Shard;
+
+use crate::limits::OBSERVE_INTERVAL;
+
+/// Keeps the metrics in step with the node, for as long as it is polled.
+pub(crate) async fn observe(node: Node, metrics: CounterMetrics) {
+    let mut terms: BTreeMap<ShardId, u64> = BTreeMap::new();
+    let mut ticks = tokio::time::interval(OBSERVE_INTERVAL);
+    loop {
+        ticks.tick().await;
+        let status = node.status();
+        metrics.registry_revision(node.registry().revision());
+        for group in &status.groups {
+            let Some(shard) = metrics.shard(label(group.shard)) else {
+                continue;
+            };
+            shard.is_leader.set_integer(u64::from(group.is_leader));
+            shard.term.set_integer(group.term);
+            shard.last_log_index.set_integer(group.last_log_index);
+            shard.log_bytes.set_integer(status.log_used_bytes);
+            shard.counters_live.set_integer(group.counters_live as u64);
+            if let Some(offset_ms) = group.log_clock_offset_ms {
+                shard.log_clock_offset.set(offset_ms as f64 / 1_000.0);
+            }
+            let before = terms.insert(group.shard, group.term).unwrap_or(group.term);
+            shard.elections.add(group.term.saturating_sub(before));
+        }
+    }
+}
+
+pub(crate) fn label(shard: ShardId) -> Shard {
+    match shard {
+        ShardId::REGISTRY => Shard::Registry,
+        ShardId(number) => Shard::Counters(number),
+    }
+}
