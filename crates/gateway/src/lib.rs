@@ -1,14 +1,52 @@
 //! The MCP edge: hygiene, parse, session, policy, forward, filter, settle.
+//!
+//! Promises: a tool that the policy does not allow never runs; the name of a hidden tool reaches no
+//! client; a call is never sent twice; what cannot be read with certainty does not pass. Keeps
+//! nothing that another gateway needs. Knows nothing of the environment or of wall clocks: both
+//! arrive with the [`config`].
+//!
+//! # Layout
+//! * [`server`]: the accept loop. [`pipeline`]: the order of the steps, which are
+//! * [`hygiene`], [`bearer`], [`open`]: the head of a request, its grant, its room;
+//! * [`json`], [`shape`], [`era`], [`session`], [`method`]: what its message is;
+//! * [`decide`], [`denial`], [`record`]: whether a call may run, and what is told of it;
+//! * [`forward`], [`gate`]: sending it while its units hold;
+//! * [`relay`], [`sse`], [`inspect`], [`filter`], [`reply`]: the answer;
+//! * [`settle`]: what becomes of the units.
+//! * [`status`], [`answer`], [`headers`]: what the gateway says itself.
+//! * [`counters`]: the seam to the counter service. [`config`], [`limits`]: settings and maxima.
 
+pub mod answer;
+pub mod bearer;
 pub mod config;
 pub mod counters;
+pub mod decide;
+pub mod denial;
 pub mod era;
 pub mod filter;
+pub mod forward;
+pub mod gate;
+pub mod guarded;
 pub mod headers;
 pub mod hygiene;
+pub mod inspect;
 pub mod json;
+pub mod known;
 pub mod limits;
+pub mod method;
+pub mod open;
+pub mod pipeline;
+pub mod record;
+pub mod relay;
 pub mod reply;
+pub mod server;
+pub mod session;
+pub mod settle;
 pub mod shape;
 pub mod sse;
 pub mod status;
+
+pub use config::{Clock, Config, Hosts, Snapshot};
+pub use counters::{Counters, Ticket};
+pub use pipeline::Gateway;
+pub use record::Telemetry;

@@ -2,6 +2,7 @@
 //! HTTP status, JSON-RPC code, the sentence the caller reads, and the stage that refused.
 
 use http::StatusCode;
+use quotum_telemetry::label::Stage;
 
 use crate::json::JsonError;
 
@@ -24,20 +25,6 @@ pub const HEADER_MISMATCH: i32 = -32020;
 pub const VERSION_UNSUPPORTED: i32 = -32022;
 /// Too many requests: outside the reserved range, since the protocol has no code for it.
 pub const TOO_MANY_REQUESTS: i32 = 429;
-
-/// What refused a request: a metric label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    Http,
-    Auth,
-    Parse,
-    Shape,
-    Era,
-    Session,
-    Method,
-    /// The request was fine; its upstream was not.
-    Upstream,
-}
 
 /// Why a request was not served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,26 +89,9 @@ pub struct Row {
     pub status: StatusCode,
     /// The JSON-RPC code; `None`: the answer has no body.
     pub code: Option<i32>,
-    pub stage: Stage,
+    /// The stage that refused; `None`: the request was fine, its upstream was not.
+    pub stage: Option<Stage>,
     pub text: &'static str,
-}
-
-// === impl Stage ===
-
-impl Stage {
-    /// The metric label.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Auth => "auth",
-            Self::Parse => "parse",
-            Self::Shape => "shape",
-            Self::Era => "era",
-            Self::Session => "session",
-            Self::Method => "method",
-            Self::Upstream => "upstream",
-        }
-    }
 }
 
 // === impl Refusal ===
@@ -196,7 +166,7 @@ impl Refusal {
                 "this grant has too many open requests",
             ),
         };
-        Row { status, code, stage: Stage::Http, text }
+        Row { status, code, stage: Some(Stage::Http), text }
     }
 
     fn message_row(&self) -> Row {
@@ -271,7 +241,7 @@ impl Refusal {
             }
             _ => (Stage::Method, S::OK, INVALID_PARAMS, "params has members of a wrong type"),
         };
-        Row { status, code: Some(code), stage, text }
+        Row { status, code: Some(code), stage: Some(stage), text }
     }
 
     fn upstream_row(&self) -> Row {
@@ -285,7 +255,7 @@ impl Refusal {
             Self::UpstreamRefused(status) => (*status, "the MCP server refused the request"),
             _ => (StatusCode::BAD_GATEWAY, "the MCP server's answer cannot be used"),
         };
-        Row { status, code: Some(INTERNAL_ERROR), stage: Stage::Upstream, text }
+        Row { status, code: Some(INTERNAL_ERROR), stage: None, text }
     }
 
     /// Whether the connection must end: what follows on it may not be a request of its own.

@@ -1,0 +1,149 @@
+//! Event streams on their way to the client: each event is inspected when it is complete, and the
+//! stream ends when its grant does.
+
+use std::convert::Infallible;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use super::ending::{Ending, Standing};
+use super::{Audience, SILENCE, Settling};
+use crate::answer::{self, Body};
+use crate::inspect::Inspector;
+use crate::settle::End;
+use crate::sse::{Event, EventTooLarge, Splitter, encode_message};
+use crate::status::{INTERNAL_ERROR, Refusal};
+
+/// A stream that is being relayed.
+pub struct Relay {
+    pub upstream: Incoming,
+    pub inspector: Inspector,
+    pub audience: Audience,
+    pub ending: Ending,
+    pub settling: Settling,
+    state: State,
+    splitter: Splitter,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    /// The answer to the request has passed.
+    Answered,
+    /// A message was held back, so the answer may be missing.
+    Damaged,
+    Ended,
+}
+
+// === impl Relay ===
+
+impl Relay {
+    pub fn new(
+        upstream: Incoming,
+        inspector: Inspector,
+        audience: Audience,
+        ending: Ending,
+        settling: Settling,
+    ) -> Self {
+        let splitter = Splitter::new();
+        Self { upstream, inspector, audience, ending, settling, state: State::Open, splitter }
+    }
+
+    /// The stream as a body.
+    pub fn into_body(self) -> Body {
+        let pieces = stream::unfold(self, |mut relay| async move {
+            let piece = relay.next_piece().await?;
+            Some((Ok::<_, Infallible>(Frame::data(piece)), relay))
+        });
+        StreamBody::new(pieces).boxed_unsync()
+    }
+
+    /// The next bytes for the client; `None`: the stream has ended.
+    async fn next_piece(&mut self) -> Option<Bytes> {
+        while self.state != State::Ended {
+            match self.take_events() {
+                Ok(Some(piece)) => return Some(piece),
+                Ok(None) => {}
+                Err(EventTooLarge) => {
+                    self.state = State::Damaged;
+                    return self.end();
+                }
+            }
+            tokio::select! {
+                biased;
+                standing = self.ending.watch(&self.audience.grant) => match standing {
+                    Standing::Good(grant) => self.audience.grant = grant,
+                    Standing::Ended => return self.end(),
+                },
+                frame = timeout(SILENCE, self.upstream.frame()) => match frame {
+                    Ok(Some(Ok(frame))) => {
+                        // Trailers end here.
+                        if let Ok(data) = frame.into_data() {
+                            self.splitter.push(&data);
+                        }
+                    }
+                    Ok(None | Some(Err(_))) | Err(_) => return self.end(),
+                },
+            }
+        }
+        None
+    }
+
+    /// What of the complete events may pass.
+    fn take_events(&mut self) -> Result<Option<Bytes>, EventTooLarge> {
+        let Some(first) = self.splitter.next_event()? else { return Ok(None) };
+        let first = self.pass(&first);
+        let Some(second) = self.splitter.next_event()? else { return Ok(Some(first)) };
+        let mut piece = BytesMut::from(&first[..]);
+        piece.extend_from_slice(&self.pass(&second));
+        while let Some(event) = self.splitter.next_event()? {
+            piece.extend_from_slice(&self.pass(&event));
+        }
+        Ok(Some(piece.freeze()))
+    }
+
+    /// An event as the client may have it.
+    fn pass(&mut self, event: &Event) -> Bytes {
+        let data = event.data().filter(|data| !data.is_empty());
+        let Some(data) = data else {
+            return if event.has_unknown_lines() { event.with_data(None) } else { event.raw().clone() };
+        };
+        // Readers of messages take no other events; what they hold nobody has inspected.
+        if !event.is_message() {
+            return event.with_data(None);
+        }
+        let audience = &self.audience;
+        let inspected = self.inspector.inspect(&data, &mut |tool| audience.sees(tool));
+        let Ok(inspected) = inspected else {
+            tracing::warn!(server = %audience.grant.server.spec.name, "held back an unreadable event");
+            if self.state == State::Open {
+                self.state = State::Damaged;
+            }
+            return event.with_data(None);
+        };
+        if let Some(answer) = inspected.answer {
+            self.state = State::Answered;
+            self.settling.settle(End::Answered(answer));
+        }
+        match inspected.text {
+            Some(text) => event.with_data(Some(text.as_bytes())),
+            None if event.has_unknown_lines() => event.with_data(Some(&data)),
+            None => event.raw().clone(),
+        }
+    }
+
+    /// Ends the stream. A client whose answer was held back is told so; one whose stream broke off
+    /// may resume it.
+    fn end(&mut self) -> Option<Bytes> {
+        let damaged = self.state == State::Damaged;
+        self.state = State::Ended;
+        self.settling.settle(End::Unknown);
+        let id = self.inspector.id.as_deref().filter(|_| damaged)?;
+        let text = Refusal::UpstreamUnreadable.row().text;
+        Some(encode_message(&answer::error_text(id, INTERNAL_ERROR, text, None)))
+    }
+}
