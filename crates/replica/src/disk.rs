@@ -46,8 +46,6 @@ pub trait File: Send {
     fn sync(&mut self) -> BoxFuture<'_, io::Result<()>>;
 
     fn set_len(&mut self, bytes: u64) -> io::Result<()>;
-
-    fn len(&self) -> io::Result<u64>;
 }
 
 /// The disk of a node.

@@ -58,7 +58,8 @@ impl Counters {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             hasher: FixedState::with_seed(seed),
-            parts: vec![Arc::new(HashTable::new()); PARTS],
+            // Empty parts are one, until the first counter of each.
+            parts: std::iter::repeat_n(Arc::new(HashTable::new()), PARTS).collect(),
             ends: BTreeMap::new(),
             live: 0,
             stored: 0,

@@ -93,8 +93,4 @@ impl File for RealFile {
     fn set_len(&mut self, bytes: u64) -> io::Result<()> {
         self.0.set_len(bytes)
     }
-
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
-    }
 }

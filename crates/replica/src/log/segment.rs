@@ -224,8 +224,4 @@ impl File for NoFile {
     fn set_len(&mut self, _bytes: u64) -> io::Result<()> {
         Err(io::Error::other("no segment is open"))
     }
-
-    fn len(&self) -> io::Result<u64> {
-        Ok(0)
-    }
 }
