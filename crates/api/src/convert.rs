@@ -17,7 +17,10 @@ pub struct ConvertError {
 }
 
 fn error(place: impl Into<String>, what: impl ToString) -> ConvertError {
-    ConvertError { place: place.into(), what: what.to_string() }
+    ConvertError {
+        place: place.into(),
+        what: what.to_string(),
+    }
 }
 
 // === impl ConvertError ===
@@ -137,13 +140,19 @@ fn command_from_wire(
         None => return Err(error("kind", "missing")),
         Some(command::Kind::Open(_)) => limit::Command::Open,
         Some(command::Kind::Acquire(acquire)) => limit::Command::Acquire {
-            id: RequestId { epoch, seq: acquire.seq },
+            id: RequestId {
+                epoch,
+                seq: acquire.seq,
+            },
             acked_seq,
             items: items_from_wire(acquire.items).map_err(|e| e.within("acquire"))?,
         },
-        Some(command::Kind::Refund(refund)) => {
-            limit::Command::Refund { id: RequestId { epoch, seq: refund.seq } }
-        }
+        Some(command::Kind::Refund(refund)) => limit::Command::Refund {
+            id: RequestId {
+                epoch,
+                seq: refund.seq,
+            },
+        },
         Some(command::Kind::Peek(peek)) => limit::Command::Peek {
             items: items_from_wire(peek.items).map_err(|e| e.within("peek"))?,
         },
@@ -159,9 +168,9 @@ pub fn command_to_wire(command: limit::Command) -> counter::Command {
             items: items_to_wire(items),
         }),
         limit::Command::Refund { id } => command::Kind::Refund(command::Refund { seq: id.seq }),
-        limit::Command::Peek { items } => {
-            command::Kind::Peek(command::Peek { items: items_to_wire(items) })
-        }
+        limit::Command::Peek { items } => command::Kind::Peek(command::Peek {
+            items: items_to_wire(items),
+        }),
     };
     counter::Command { kind: Some(kind) }
 }
@@ -174,24 +183,27 @@ impl From<limit::Outcome> for counter::Outcome {
             limit::Outcome::Opened { epoch } => {
                 outcome::Kind::Opened(outcome::Opened { epoch: epoch.0 })
             }
-            limit::Outcome::Admitted { valid_for_ms, items } => {
-                outcome::Kind::Admitted(outcome::Admitted {
-                    valid_for_ms,
-                    items: states_to_wire(items),
-                })
-            }
-            limit::Outcome::Denied { binding, retry_after_ms, items } => {
-                outcome::Kind::Denied(outcome::Denied {
-                    binding: u32::try_from(binding).unwrap_or(u32::MAX),
-                    retry_after_ms,
-                    items: states_to_wire(items),
-                })
-            }
+            limit::Outcome::Admitted {
+                valid_for_ms,
+                items,
+            } => outcome::Kind::Admitted(outcome::Admitted {
+                valid_for_ms,
+                items: states_to_wire(items),
+            }),
+            limit::Outcome::Denied {
+                binding,
+                retry_after_ms,
+                items,
+            } => outcome::Kind::Denied(outcome::Denied {
+                binding: u32::try_from(binding).unwrap_or(u32::MAX),
+                retry_after_ms,
+                items: states_to_wire(items),
+            }),
             limit::Outcome::Cancelled => outcome::Kind::Cancelled(outcome::Cancelled {}),
             limit::Outcome::Expired => outcome::Kind::Expired(outcome::Expired {}),
-            limit::Outcome::Exhausted(bound) => {
-                outcome::Kind::Exhausted(outcome::Exhausted { bound: bound_to_wire(bound).into() })
-            }
+            limit::Outcome::Exhausted(bound) => outcome::Kind::Exhausted(outcome::Exhausted {
+                bound: bound_to_wire(bound).into(),
+            }),
             limit::Outcome::Invalid(refusal) => outcome::Kind::Invalid(outcome::Invalid {
                 message: refusal.to_string(),
                 refusal: refusal_to_wire(refusal).into(),
@@ -199,9 +211,9 @@ impl From<limit::Outcome> for counter::Outcome {
             limit::Outcome::Refunded { units } => {
                 outcome::Kind::Refunded(outcome::Refunded { units })
             }
-            limit::Outcome::Peeked { items } => {
-                outcome::Kind::Peeked(outcome::Peeked { items: states_to_wire(items) })
-            }
+            limit::Outcome::Peeked { items } => outcome::Kind::Peeked(outcome::Peeked {
+                items: states_to_wire(items),
+            }),
         };
         Self { kind: Some(kind) }
     }
@@ -213,9 +225,9 @@ impl TryFrom<counter::Outcome> for limit::Outcome {
     fn try_from(outcome: counter::Outcome) -> Result<Self, ConvertError> {
         Ok(match outcome.kind {
             None => return Err(error("kind", "missing")),
-            Some(outcome::Kind::Opened(opened)) => {
-                Self::Opened { epoch: limit::Epoch(opened.epoch) }
-            }
+            Some(outcome::Kind::Opened(opened)) => Self::Opened {
+                epoch: limit::Epoch(opened.epoch),
+            },
             Some(outcome::Kind::Admitted(admitted)) => Self::Admitted {
                 valid_for_ms: admitted.valid_for_ms,
                 items: states_from_wire(&admitted.items)?,
@@ -226,7 +238,11 @@ impl TryFrom<counter::Outcome> for limit::Outcome {
                 if binding >= items.len() {
                     return Err(error("denied.binding", "no such item"));
                 }
-                Self::Denied { binding, retry_after_ms: denied.retry_after_ms, items }
+                Self::Denied {
+                    binding,
+                    retry_after_ms: denied.retry_after_ms,
+                    items,
+                }
             }
             Some(outcome::Kind::Cancelled(_)) => Self::Cancelled,
             Some(outcome::Kind::Expired(_)) => Self::Expired,
@@ -254,10 +270,12 @@ impl TryFrom<counter::Outcome> for limit::Outcome {
                     }
                 })
             }
-            Some(outcome::Kind::Refunded(refunded)) => Self::Refunded { units: refunded.units },
-            Some(outcome::Kind::Peeked(peeked)) => {
-                Self::Peeked { items: states_from_wire(&peeked.items)? }
-            }
+            Some(outcome::Kind::Refunded(refunded)) => Self::Refunded {
+                units: refunded.units,
+            },
+            Some(outcome::Kind::Peeked(peeked)) => Self::Peeked {
+                items: states_from_wire(&peeked.items)?,
+            },
         })
     }
 }

@@ -19,13 +19,25 @@ fn item() -> Item {
 
 #[test]
 fn commands_survive_the_wire() {
-    let id = RequestId { epoch: Epoch(7), seq: 3 };
-    let other = Item { window: Window::duration(90_000).unwrap(), ..item() };
+    let id = RequestId {
+        epoch: Epoch(7),
+        seq: 3,
+    };
+    let other = Item {
+        window: Window::duration(90_000).unwrap(),
+        ..item()
+    };
     let commands = vec![
         Command::Open,
-        Command::Acquire { id, acked_seq: 2, items: [item(), other].into_iter().collect() },
+        Command::Acquire {
+            id,
+            acked_seq: 2,
+            items: [item(), other].into_iter().collect(),
+        },
         Command::Refund { id },
-        Command::Peek { items: [item()].into_iter().collect() },
+        Command::Peek {
+            items: [item()].into_iter().collect(),
+        },
     ];
     let request = counter::DecideRequest {
         epoch: 7,
@@ -40,13 +52,29 @@ fn commands_survive_the_wire() {
 
 #[test]
 fn outcomes_survive_the_wire() {
-    let state = ItemState { fits: false, remaining: 1, max: 3, reset_after_ms: 900 };
+    let state = ItemState {
+        fits: false,
+        remaining: 1,
+        max: 3,
+        reset_after_ms: 900,
+    };
     let items: ItemStates = [state].into_iter().collect();
     let outcomes = [
         Outcome::Opened { epoch: Epoch(9) },
-        Outcome::Admitted { valid_for_ms: 5, items: items.clone() },
-        Outcome::Denied { binding: 0, retry_after_ms: None, items: items.clone() },
-        Outcome::Denied { binding: 0, retry_after_ms: Some(0), items: items.clone() },
+        Outcome::Admitted {
+            valid_for_ms: 5,
+            items: items.clone(),
+        },
+        Outcome::Denied {
+            binding: 0,
+            retry_after_ms: None,
+            items: items.clone(),
+        },
+        Outcome::Denied {
+            binding: 0,
+            retry_after_ms: Some(0),
+            items: items.clone(),
+        },
         Outcome::Cancelled,
         Outcome::Expired,
         Outcome::Exhausted(Bound::Counters),
@@ -67,17 +95,50 @@ fn outcomes_survive_the_wire() {
 fn a_malformed_command_is_named_by_its_place() {
     let acquire = |item: counter::Item| counter::DecideRequest {
         commands: vec![counter::Command {
-            kind: Some(command::Kind::Acquire(command::Acquire { seq: 1, items: vec![item] })),
+            kind: Some(command::Kind::Acquire(command::Acquire {
+                seq: 1,
+                items: vec![item],
+            })),
         }],
         ..Default::default()
     };
     let good = counter::Item::from(item());
     let cases = [
-        (counter::Item { key: bytes::Bytes::new(), ..good.clone() }, "key"),
-        (counter::Item { window: None, ..good.clone() }, "window"),
-        (counter::Item { window: Some(item::Window::WindowMs(5)), ..good.clone() }, "window_ms"),
-        (counter::Item { window: Some(item::Window::Calendar(77)), ..good.clone() }, "calendar"),
-        (counter::Item { algorithm: 9, ..good }, "algorithm"),
+        (
+            counter::Item {
+                key: bytes::Bytes::new(),
+                ..good.clone()
+            },
+            "key",
+        ),
+        (
+            counter::Item {
+                window: None,
+                ..good.clone()
+            },
+            "window",
+        ),
+        (
+            counter::Item {
+                window: Some(item::Window::WindowMs(5)),
+                ..good.clone()
+            },
+            "window_ms",
+        ),
+        (
+            counter::Item {
+                window: Some(item::Window::Calendar(77)),
+                ..good.clone()
+            },
+            "calendar",
+        ),
+        (
+            counter::Item {
+                algorithm: 9,
+                ..good
+            },
+            "algorithm",
+        ),
     ];
     for (item, place) in cases {
         let error = acquire(item).into_commands().unwrap_err();
