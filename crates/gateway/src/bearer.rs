@@ -19,5 +19,9 @@ pub fn token(headers: &HeaderMap) -> Result<&str, Refusal> {
     }
     let well_formed = (1..=TOKEN_BYTES_MAX).contains(&token.len())
         && token.bytes().all(|b| b.is_ascii_graphic() && b != b',');
-    if well_formed { Ok(token) } else { Err(Refusal::TokenInvalid) }
+    if well_formed {
+        Ok(token)
+    } else {
+        Err(Refusal::TokenInvalid)
+    }
 }

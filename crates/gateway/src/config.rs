@@ -78,7 +78,11 @@ impl Snapshot {
     /// A view that was known to be current `age` ago: zero if it was just received or confirmed,
     /// more if it comes from a file.
     pub fn new(view: Arc<View>, age: Duration) -> Self {
-        Self { view, heard_at: Instant::now(), age_then: age }
+        Self {
+            view,
+            heard_at: Instant::now(),
+            age_then: age,
+        }
     }
 
     /// The time since the view was known to be current.

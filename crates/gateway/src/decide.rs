@@ -15,6 +15,9 @@ use quotum_telemetry::label::{Outcome, Path, Reason};
 use crate::counters::Counters;
 use crate::gate::UseBy;
 
+#[cfg(test)]
+mod tests;
+
 /// A call that is to be decided.
 #[derive(Debug, Clone, Copy)]
 pub struct Call<'a> {
@@ -118,25 +121,36 @@ pub fn judge(call: &Call<'_>) -> Judgement {
         Verdict::Allow { uses, would_deny } => {
             let items = uses.iter().map(|one| item_of(call, one)).collect();
             let would_deny = would_deny.into_iter().next().map(|denial| denial.rule);
-            Judgement::Acquire(Plan { uses, items, would_deny })
+            Judgement::Acquire(Plan {
+                uses,
+                items,
+                would_deny,
+            })
         }
     }
 }
 
 /// Takes the units of a plan.
-pub async fn acquire<C: Counters>(
-    counters: &C,
-    plan: &Plan,
-    tool: &str,
-) -> Decided<C::Ticket> {
+pub async fn acquire<C: Counters>(counters: &C, plan: &Plan, tool: &str) -> Decided<C::Ticket> {
     if plan.items.is_empty() {
         let grounds = plan.allowed(&[], Path::None, None);
-        return Decided { ruling: Ruling::Go(None), grounds, limits: Vec::new(), binding: 0 };
+        return Decided {
+            ruling: Ruling::Go(None),
+            grounds,
+            limits: Vec::new(),
+            binding: 0,
+        };
     }
     let (decision, ticket) = counters.acquire(plan.items.clone()).await;
     match decision {
         Decision::Admitted { items, position } => plan.admitted(ticket, &items, position),
-        Decision::Denied { binding, retry_after, items, path, position } => {
+        Decision::Denied {
+            binding,
+            retry_after,
+            items,
+            path,
+            position,
+        } => {
             let path = match path {
                 Answered::Exact => Path::Exact,
                 Answered::DenyCache => Path::DenyCache,
@@ -157,7 +171,10 @@ pub async fn acquire<C: Counters>(
 
 /// What is decided of a call whose admission ran out twice before it could leave.
 pub fn too_late(plan: &Plan) -> (Stop, Grounds) {
-    let rule = plan.enforced().next().map_or(String::new(), |limit| limit.pointer().to_owned());
+    let rule = plan
+        .enforced()
+        .next()
+        .map_or(String::new(), |limit| limit.pointer().to_owned());
     let stop = Stop {
         rule: rule.clone(),
         message: text::UNAVAILABLE.to_owned(),
@@ -170,7 +187,13 @@ pub fn too_late(plan: &Plan) -> (Stop, Grounds) {
 /// No counter could be asked in time.
 fn unavailable(rule: String) -> Grounds {
     let (outcome, reason) = (Outcome::Unavailable, Reason::Unavailable);
-    Grounds { outcome, reason, rule, path: Path::None, position: None }
+    Grounds {
+        outcome,
+        reason,
+        rule,
+        path: Path::None,
+        position: None,
+    }
 }
 
 fn item_of(call: &Call<'_>, one: &LimitUse) -> (Route, Item) {
@@ -203,7 +226,12 @@ fn reason_of(reason: PolicyReason) -> Reason {
 impl Stop {
     fn of(denial: Denial) -> Self {
         let rule = denial.shown_rule().to_owned();
-        Self { rule, message: denial.message, unknown_tool: denial.unknown_tool, limit: None }
+        Self {
+            rule,
+            message: denial.message,
+            unknown_tool: denial.unknown_tool,
+            limit: None,
+        }
     }
 }
 
@@ -212,11 +240,18 @@ impl Stop {
 impl Plan {
     /// Until when the units of this plan may be used: shadow limits alone bind nobody.
     pub fn use_by(&self) -> UseBy {
-        if self.enforced().next().is_some() { UseBy::Ticket } else { UseBy::Whenever }
+        if self.enforced().next().is_some() {
+            UseBy::Ticket
+        } else {
+            UseBy::Whenever
+        }
     }
 
     fn enforced(&self) -> impl Iterator<Item = &Arc<Limit>> {
-        self.uses.iter().map(|one| &one.limit).filter(|limit| limit.mode() == Mode::Enforce)
+        self.uses
+            .iter()
+            .map(|one| &one.limit)
+            .filter(|limit| limit.mode() == Mode::Enforce)
     }
 
     fn reports(&self, states: &ItemStates) -> Vec<LimitReport> {
@@ -228,9 +263,11 @@ impl Plan {
     }
 
     fn allowed(&self, states: &[ItemState], path: Path, position: Option<Position>) -> Grounds {
-        let full = self.uses.iter().zip(states).find(|(one, state)| {
-            one.limit.mode() == Mode::Shadow && !state.fits
-        });
+        let full = self
+            .uses
+            .iter()
+            .zip(states)
+            .find(|(one, state)| one.limit.mode() == Mode::Shadow && !state.fits);
         let shadow = full.map(|(one, _)| one.limit.pointer().to_owned());
         let (outcome, reason, rule) = match shadow {
             Some(rule) => (Outcome::ShadowDenied, Reason::Limit, rule),
@@ -239,7 +276,13 @@ impl Plan {
                 None => (Outcome::Allowed, Reason::None, String::new()),
             },
         };
-        Grounds { outcome, reason, rule, path, position }
+        Grounds {
+            outcome,
+            reason,
+            rule,
+            path,
+            position,
+        }
     }
 
     fn admitted<T>(
@@ -280,17 +323,32 @@ impl Plan {
             rule: rule.clone(),
             message: text::limit_denied(&report.limit, tool, retry_after),
             unknown_tool: false,
-            limit: Some(LimitStop { report, retry_after }),
+            limit: Some(LimitStop {
+                report,
+                retry_after,
+            }),
         };
         let outcome = Outcome::Denied;
-        let grounds = Grounds { outcome, reason: Reason::Limit, rule, path, position };
-        Decided { ruling: Ruling::Stop(stop), grounds, limits, binding }
+        let grounds = Grounds {
+            outcome,
+            reason: Reason::Limit,
+            rule,
+            path,
+            position,
+        };
+        Decided {
+            ruling: Ruling::Stop(stop),
+            grounds,
+            limits,
+            binding,
+        }
     }
 
     /// No counter answered: the call stops if any of its limits says so.
     fn unavailable<T>(&self) -> Decided<T> {
-        let denying =
-            self.enforced().find(|limit| limit.on_unavailable() == OnUnavailable::Deny);
+        let denying = self
+            .enforced()
+            .find(|limit| limit.on_unavailable() == OnUnavailable::Deny);
         match denying {
             Some(limit) => unanswered(Some(limit), text::UNAVAILABLE),
             None => unanswered(None, ""),
@@ -315,5 +373,10 @@ fn unanswered<T>(denying: Option<&Arc<Limit>>, message: &str) -> Decided<T> {
             limit: None,
         }),
     };
-    Decided { ruling, grounds: unavailable(rule), limits: Vec::new(), binding: 0 }
+    Decided {
+        ruling,
+        grounds: unavailable(rule),
+        limits: Vec::new(),
+        binding: 0,
+    }
 }

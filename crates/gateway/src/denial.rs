@@ -49,7 +49,9 @@ impl Denied<'_> {
         let retry_after = self.stop.limit.as_ref().and_then(|limit| limit.retry_after);
         if let Some(wait) = retry_after {
             let seconds = ratelimit::seconds(millis(wait)).max(1);
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -62,11 +64,21 @@ impl Denied<'_> {
             meta.insert("policy_revision".to_owned(), json!(policy.revision));
         }
         meta.insert("decision_id".to_owned(), json!(self.decision_id));
-        if let Some(LimitStop { report, retry_after }) = &self.stop.limit {
+        if let Some(LimitStop {
+            report,
+            retry_after,
+        }) = &self.stop.limit
+        {
             meta.insert("max".to_owned(), json!(report.state.max));
-            meta.insert("window".to_owned(), json!(report.limit.window().to_string()));
+            meta.insert(
+                "window".to_owned(),
+                json!(report.limit.window().to_string()),
+            );
             meta.insert("remaining".to_owned(), json!(report.state.remaining));
-            meta.insert("reset_after_ms".to_owned(), json!(report.state.reset_after_ms));
+            meta.insert(
+                "reset_after_ms".to_owned(),
+                json!(report.state.reset_after_ms),
+            );
             meta.insert("retry_after_ms".to_owned(), json!(retry_after.map(millis)));
         }
         Value::Object(meta)

@@ -104,7 +104,9 @@ fn version_header(headers: &HeaderMap) -> Result<VersionHeader, Refusal> {
         return Ok(VersionHeader::Modern);
     }
     let known = LEGACY.into_iter().find(|known| *known == value);
-    Ok(known.map_or(VersionHeader::Unknown, |known| VersionHeader::Legacy(Some(known))))
+    Ok(known.map_or(VersionHeader::Unknown, |known| {
+        VersionHeader::Legacy(Some(known))
+    }))
 }
 
 fn check_envelope(
@@ -120,7 +122,9 @@ fn check_envelope(
         return Err(Refusal::VersionUnsupported { requested });
     }
     if !matches!(header, VersionHeader::Modern) {
-        return Err(Refusal::HeaderMismatch("MCP-Protocol-Version does not match the body"));
+        return Err(Refusal::HeaderMismatch(
+            "MCP-Protocol-Version does not match the body",
+        ));
     }
     if capabilities.is_none_or(|capabilities| capabilities.kind() != Kind::Object) {
         return Err(Refusal::EnvelopeIncomplete);
@@ -135,7 +139,11 @@ fn check_routing(
     headers: &HeaderMap,
 ) -> Result<(), Refusal> {
     let mismatch = |agrees: bool, text| {
-        if agrees { Ok(()) } else { Err(Refusal::HeaderMismatch(text)) }
+        if agrees {
+            Ok(())
+        } else {
+            Err(Refusal::HeaderMismatch(text))
+        }
     };
     let header = headers::text(headers, &MCP_METHOD)?;
     mismatch(header == Some(method), "Mcp-Method does not match the body")?;
@@ -165,7 +173,9 @@ fn mirrored_name(method: &str, params: Option<Raw<'_>>) -> Mirrored {
         "tasks/get" | "tasks/update" | "tasks/cancel" => "taskId",
         _ => return Mirrored::Absent,
     };
-    let value = params.and_then(|params| params.get(member)).and_then(Raw::string);
+    let value = params
+        .and_then(|params| params.get(member))
+        .and_then(Raw::string);
     Mirrored::Required(value.map(std::borrow::Cow::into_owned))
 }
 
@@ -187,7 +197,11 @@ pub fn encode_sentinel(value: &str) -> String {
         && !value.ends_with(' ')
         && !value.is_empty()
         && !value.starts_with("=?");
-    if plain { value.to_owned() } else { format!("=?base64?{}?=", BASE64_STANDARD.encode(value)) }
+    if plain {
+        value.to_owned()
+    } else {
+        format!("=?base64?{}?=", BASE64_STANDARD.encode(value))
+    }
 }
 
 /// The value of `Mcp-Name` for a request of the modern era, written afresh from the body.

@@ -69,12 +69,16 @@ fn edit_message(
         _ => return Ok(()),
     }
     let mut results = message.members().filter(|(name, _)| name == "result");
-    let Some((_, result)) = results.next() else { return Ok(()) };
+    let Some((_, result)) = results.next() else {
+        return Ok(());
+    };
     if results.next().is_some() {
         return Err(Ambiguous);
     }
     let members = ListMembers::of(result)?;
-    let Some(tools) = members.tools else { return Ok(()) };
+    let Some(tools) = members.tools else {
+        return Ok(());
+    };
     if let Some(kept) = keep_visible(tools, listing)? {
         edits.push((range_in(whole, tools), kept));
     }
@@ -156,13 +160,7 @@ impl<'a> ListMembers<'a> {
     }
 
     /// What one grant may see, no other may get from a cache; and a change of policy shows soon.
-    fn edit_caching(
-        &self,
-        whole: Raw<'_>,
-        result: Raw<'_>,
-        modern: bool,
-        edits: &mut Vec<Edit>,
-    ) {
+    fn edit_caching(&self, whole: Raw<'_>, result: Raw<'_>, modern: bool, edits: &mut Vec<Edit>) {
         match self.cache_scope {
             Some(scope) if scope.text() == "\"private\"" => {}
             Some(scope) => edits.push((range_in(whole, scope), "\"private\"".to_owned())),

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{
-    ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
-};
+use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use http::{Method, Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -91,7 +89,10 @@ impl Upstreams {
             .retry_canceled_requests(false)
             .set_host(true)
             .build(connector);
-        Self { client, head_timeout }
+        Self {
+            client,
+            head_timeout,
+        }
     }
 
     /// Sends a request and waits for the head of its answer. `units`: what the call uses; they
@@ -144,9 +145,7 @@ impl Upstreams {
             Passage::Late => (SendError::Late, Retry::Useless),
             Passage::Left => (SendError::Broken, Retry::Useless),
             // The gate of a request without a body is never asked.
-            Passage::None if bodiless && !error.is_connect() => {
-                (SendError::Broken, Retry::Useless)
-            }
+            Passage::None if bodiless && !error.is_connect() => (SendError::Broken, Retry::Useless),
             Passage::None if error.is_connect() => (SendError::NotSent, Retry::Useless),
             Passage::None => (SendError::NotSent, Retry::Sensible),
         })
@@ -218,7 +217,10 @@ impl Forward<'_> {
 
     fn put_session(&self, headers: &mut HeaderMap) -> Option<()> {
         if let Some(session) = self.session {
-            headers.insert(MCP_SESSION_ID, HeaderValue::from_str(&session.upstream).ok()?);
+            headers.insert(
+                MCP_SESSION_ID,
+                HeaderValue::from_str(&session.upstream).ok()?,
+            );
         }
         if self.verb == Verb::Get
             && let Some(last) = self.client.get(LAST_EVENT_ID)

@@ -79,7 +79,10 @@ const CLOSED: u8 = 3;
 
 impl<T: Ticket> Held<T> {
     pub fn new(ticket: T, use_by: UseBy) -> Self {
-        Self { ticket: Mutex::new(Some(ticket)), use_by }
+        Self {
+            ticket: Mutex::new(Some(ticket)),
+            use_by,
+        }
     }
 }
 
@@ -91,7 +94,11 @@ impl<T: Ticket> Units for Held<T> {
     }
 
     fn give_back(&self) {
-        let ticket = self.ticket.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let ticket = self
+            .ticket
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(ticket) = ticket {
             ticket.refund();
         }
@@ -103,7 +110,10 @@ impl<T: Ticket> Units for Held<T> {
 impl Gate {
     /// A gate for a request that uses `units`, or none.
     pub fn new(units: Option<Arc<dyn Units>>) -> Arc<Self> {
-        Arc::new(Self { state: AtomicU8::new(WAITING), units })
+        Arc::new(Self {
+            state: AtomicU8::new(WAITING),
+            units,
+        })
     }
 
     /// Lets the body pass, once.
@@ -113,14 +123,20 @@ impl Gate {
             _ => LEFT,
         };
         let changed =
-            self.state.compare_exchange(WAITING, next, Ordering::AcqRel, Ordering::Acquire);
-        if changed.is_ok() && next == LEFT { Ok(()) } else { Err(Shut) }
+            self.state
+                .compare_exchange(WAITING, next, Ordering::AcqRel, Ordering::Acquire);
+        if changed.is_ok() && next == LEFT {
+            Ok(())
+        } else {
+            Err(Shut)
+        }
     }
 
     /// Lets nothing pass from now on, and tells whether something did.
     pub fn close(&self) -> Passage {
         let before =
-            self.state.compare_exchange(WAITING, CLOSED, Ordering::AcqRel, Ordering::Acquire);
+            self.state
+                .compare_exchange(WAITING, CLOSED, Ordering::AcqRel, Ordering::Acquire);
         match before {
             Ok(_) | Err(CLOSED) => Passage::None,
             Err(LATE) => Passage::Late,
@@ -138,7 +154,10 @@ impl Gate {
 
 impl GatedBody {
     pub fn new(bytes: Bytes, gate: Arc<Gate>) -> Self {
-        Self { bytes: Some(bytes), gate }
+        Self {
+            bytes: Some(bytes),
+            gate,
+        }
     }
 }
 
@@ -150,7 +169,9 @@ impl Body for GatedBody {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Shut>>> {
-        let Some(bytes) = self.bytes.take() else { return Poll::Ready(None) };
+        let Some(bytes) = self.bytes.take() else {
+            return Poll::Ready(None);
+        };
         match self.gate.open() {
             Ok(()) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
             Err(shut) => Poll::Ready(Some(Err(shut))),

@@ -34,14 +34,25 @@ struct Guarded {
 /// Ties `lasting` to the answer.
 pub fn guard(response: Response<Body>, mut lasting: Lasting) -> Response<Body> {
     lasting.status = response.status().as_u16();
-    response.map(|body| Guarded { body, _lasting: lasting }.boxed_unsync())
+    response.map(|body| {
+        Guarded {
+            body,
+            _lasting: lasting,
+        }
+        .boxed_unsync()
+    })
 }
 
 // === impl Lasting ===
 
 impl Drop for Lasting {
     fn drop(&mut self) {
-        self.metrics.request(&self.server, self.method, self.status, self.started_at.elapsed());
+        self.metrics.request(
+            &self.server,
+            self.method,
+            self.status,
+            self.started_at.elapsed(),
+        );
     }
 }
 

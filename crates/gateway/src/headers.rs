@@ -30,18 +30,22 @@ const MCP_PARAM_PREFIX: &str = "mcp-param-";
 const ACCEPT_BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 
 /// Headers of the protocol that may stand in a request once.
-const SINGLE: [HeaderName; 5] =
-    [MCP_PROTOCOL_VERSION, MCP_METHOD, MCP_NAME, MCP_SESSION_ID, LAST_EVENT_ID];
+const SINGLE: [HeaderName; 5] = [
+    MCP_PROTOCOL_VERSION,
+    MCP_METHOD,
+    MCP_NAME,
+    MCP_SESSION_ID,
+    LAST_EVENT_ID,
+];
 
 /// The one value of a header as text; `None` if it is absent.
 ///
 /// A second line, or bytes that are no visible ASCII, are refused.
-pub fn text<'a>(
-    headers: &'a HeaderMap,
-    name: &HeaderName,
-) -> Result<Option<&'a str>, Refusal> {
+pub fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Refusal> {
     let mut values = headers.get_all(name).iter();
-    let Some(value) = values.next() else { return Ok(None) };
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
     if values.next().is_some() {
         return Err(Refusal::DuplicateHeader);
     }
@@ -79,7 +83,9 @@ pub fn copy_to_upstream(client: &HeaderMap, upstream: &mut HeaderMap) {
 
 /// The mirrored arguments, which a server of the modern era compares with the body itself.
 pub fn copy_params_to_upstream(client: &HeaderMap, upstream: &mut HeaderMap) {
-    let params = client.iter().filter(|(name, _)| name.as_str().starts_with(MCP_PARAM_PREFIX));
+    let params = client
+        .iter()
+        .filter(|(name, _)| name.as_str().starts_with(MCP_PARAM_PREFIX));
     for (name, value) in params.take(PARAM_HEADERS_MAX) {
         upstream.append(name, value.clone());
     }

@@ -88,9 +88,10 @@ fn check_framing(head: &Parts) -> Result<(), Refusal> {
         }
     }
     let names_upgrade = |value: &http::HeaderValue| {
-        value.as_bytes().split(|byte| *byte == b',').any(|token| {
-            token.trim_ascii().eq_ignore_ascii_case(b"upgrade")
-        })
+        value
+            .as_bytes()
+            .split(|byte| *byte == b',')
+            .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
     };
     if headers.contains_key(UPGRADE) || headers.get_all(CONNECTION).iter().any(names_upgrade) {
         return Err(Refusal::Upgrade);
@@ -105,7 +106,10 @@ fn check_single(headers: &HeaderMap) -> Result<(), Refusal> {
     if headers.get_all(HOST).iter().count() != 1 {
         return Err(Refusal::HostCount);
     }
-    if SINGLE.iter().any(|name| headers.get_all(name).iter().nth(1).is_some()) {
+    if SINGLE
+        .iter()
+        .any(|name| headers.get_all(name).iter().nth(1).is_some())
+    {
         return Err(Refusal::DuplicateHeader);
     }
     headers::check_single(headers)
@@ -124,19 +128,35 @@ fn check_size(head: &Parts) -> Result<(), Refusal> {
 }
 
 fn check_host(headers: &HeaderMap, hosts: &Hosts) -> Result<(), Refusal> {
-    let Hosts::Only(allowed) = hosts else { return Ok(()) };
+    let Hosts::Only(allowed) = hosts else {
+        return Ok(());
+    };
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let known = host.is_some_and(|host| {
-        allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(host))
+        allowed
+            .iter()
+            .any(|allowed| allowed.eq_ignore_ascii_case(host))
     });
-    if known { Ok(()) } else { Err(Refusal::HostUnknown) }
+    if known {
+        Ok(())
+    } else {
+        Err(Refusal::HostUnknown)
+    }
 }
 
 /// A browser names the page that sends the request: a page that nobody listed is refused.
 fn check_origin(headers: &HeaderMap, origins: &[String]) -> Result<(), Refusal> {
-    let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
-    let known = origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes());
-    if known { Ok(()) } else { Err(Refusal::OriginForbidden) }
+    let Some(origin) = headers.get(ORIGIN) else {
+        return Ok(());
+    };
+    let known = origins
+        .iter()
+        .any(|allowed| allowed.as_bytes() == origin.as_bytes());
+    if known {
+        Ok(())
+    } else {
+        Err(Refusal::OriginForbidden)
+    }
 }
 
 /// The server in `/mcp/<server>`. Nothing is decoded or normalised: another spelling of a path is
@@ -146,13 +166,23 @@ fn server_of(head: &Parts) -> Result<&str, Refusal> {
     if uri.scheme().is_some() || uri.authority().is_some() {
         return Err(Refusal::TargetForm);
     }
-    if uri.path_and_query().is_some_and(|whole| whole.as_str().contains(['?', '#'])) {
+    if uri
+        .path_and_query()
+        .is_some_and(|whole| whole.as_str().contains(['?', '#']))
+    {
         return Err(Refusal::PathUnknown);
     }
-    let server = uri.path().strip_prefix("/mcp/").ok_or(Refusal::PathUnknown)?;
+    let server = uri
+        .path()
+        .strip_prefix("/mcp/")
+        .ok_or(Refusal::PathUnknown)?;
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let known_form = !server.is_empty() && server.len() <= 63 && server.bytes().all(plain);
-    if known_form { Ok(server) } else { Err(Refusal::PathUnknown) }
+    if known_form {
+        Ok(server)
+    } else {
+        Err(Refusal::PathUnknown)
+    }
 }
 
 fn check_body(headers: &HeaderMap) -> Result<(), Refusal> {
@@ -161,11 +191,18 @@ fn check_body(headers: &HeaderMap) -> Result<(), Refusal> {
     {
         return Err(Refusal::ContentEncoding);
     }
-    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-    if length.and_then(|length| length.parse::<usize>().ok()).is_some_and(|n| n > BODY_BYTES_MAX) {
+    let length = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok());
+    if length
+        .and_then(|length| length.parse::<usize>().ok())
+        .is_some_and(|n| n > BODY_BYTES_MAX)
+    {
         return Err(Refusal::BodyTooLarge);
     }
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let content_type = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
     match content_type {
         Some(value) if is_utf8_json(value) => Ok(()),
         _ => Err(Refusal::ContentType),

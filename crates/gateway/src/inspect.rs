@@ -42,13 +42,20 @@ impl Inspector {
         visible: &mut (dyn FnMut(&str) -> bool + Send),
     ) -> Result<Inspected, Unreadable> {
         let message = scan_reply(message).map_err(|_| Unreadable)?;
-        let mut listing = Listing { visible, modern: self.modern };
+        let mut listing = Listing {
+            visible,
+            modern: self.modern,
+        };
         let text = filter::filter(message, &mut listing).map_err(|_| Unreadable)?;
         let answer = self.answer(message);
         let missing = self.lists_tools
             && matches!(answer, Some(Answer::Result { .. }))
             && !filter::has_tools(message);
-        if missing { Err(Unreadable) } else { Ok(Inspected { text, answer }) }
+        if missing {
+            Err(Unreadable)
+        } else {
+            Ok(Inspected { text, answer })
+        }
     }
 
     fn answer(&self, message: Raw<'_>) -> Option<Answer> {

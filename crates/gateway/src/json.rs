@@ -85,7 +85,13 @@ pub fn scan_reply(body: &[u8]) -> Result<Raw<'_>, JsonError> {
 
 impl<'a> Scanner<'a> {
     fn new(text: &'a str, depth_max: usize, rules: Rules) -> Self {
-        Self { text, at: 0, depth_max, rules, names: Vec::new() }
+        Self {
+            text,
+            at: 0,
+            depth_max,
+            rules,
+            names: Vec::new(),
+        }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -104,7 +110,11 @@ impl<'a> Scanner<'a> {
 
     fn end(&mut self) -> Result<(), JsonError> {
         self.skip_whitespace();
-        if self.at == self.text.len() { Ok(()) } else { self.syntax() }
+        if self.at == self.text.len() {
+            Ok(())
+        } else {
+            self.syntax()
+        }
     }
 
     fn value(&mut self, depth: usize) -> Result<(), JsonError> {
@@ -183,7 +193,11 @@ impl<'a> Scanner<'a> {
         names.sort_unstable();
         let duplicate = names.windows(2).any(|pair| pair[0] == pair[1]);
         self.names.truncate(first_name);
-        if duplicate { Err(JsonError::Duplicate(self.at)) } else { Ok(()) }
+        if duplicate {
+            Err(JsonError::Duplicate(self.at))
+        } else {
+            Ok(())
+        }
     }
 
     fn array(&mut self, depth: usize) -> Result<(), JsonError> {
@@ -306,6 +320,10 @@ impl<'a> Scanner<'a> {
         let number = &self.text[start..self.at];
         let in_range = number.len() <= JSON_NUMBER_BYTES_MAX
             && number.parse::<f64>().is_ok_and(f64::is_finite);
-        if in_range { Ok(()) } else { Err(JsonError::NumberOutOfRange(start)) }
+        if in_range {
+            Ok(())
+        } else {
+            Err(JsonError::NumberOutOfRange(start))
+        }
     }
 }

@@ -19,10 +19,20 @@ pub const TOOLS_CALL: &str = "tools/call";
 pub const SUBSCRIPTIONS_LISTEN: &str = "subscriptions/listen";
 
 /// Requests of the legacy era that every server gets.
-const LEGACY_REQUESTS: [&str; 5] = [INITIALIZE, "ping", TOOLS_LIST, TOOLS_CALL, "logging/setLevel"];
+const LEGACY_REQUESTS: [&str; 5] = [
+    INITIALIZE,
+    "ping",
+    TOOLS_LIST,
+    TOOLS_CALL,
+    "logging/setLevel",
+];
 /// Requests of the modern era that every server gets.
-const MODERN_REQUESTS: [&str; 4] =
-    ["server/discover", TOOLS_LIST, TOOLS_CALL, SUBSCRIPTIONS_LISTEN];
+const MODERN_REQUESTS: [&str; 4] = [
+    "server/discover",
+    TOOLS_LIST,
+    TOOLS_CALL,
+    SUBSCRIPTIONS_LISTEN,
+];
 /// Notifications that every server gets.
 const LEGACY_NOTIFICATIONS: [&str; 4] = [
     "notifications/initialized",
@@ -92,13 +102,20 @@ fn is_request(method: &str, era: Era, extra: Extra<'_>) -> bool {
     if method.starts_with("tasks/") {
         return extra.tasks == Tasks::On && TASK_REQUESTS.contains(&method);
     }
-    let usual: &[&str] = if era.is_modern() { &MODERN_REQUESTS } else { &LEGACY_REQUESTS };
+    let usual: &[&str] = if era.is_modern() {
+        &MODERN_REQUESTS
+    } else {
+        &LEGACY_REQUESTS
+    };
     usual.contains(&method) || extra.methods.contains(method)
 }
 
 fn is_notification(method: &str, era: Era, extra: Extra<'_>) -> bool {
-    let usual: &[&str] =
-        if era.is_modern() { &MODERN_NOTIFICATIONS } else { &LEGACY_NOTIFICATIONS };
+    let usual: &[&str] = if era.is_modern() {
+        &MODERN_NOTIFICATIONS
+    } else {
+        &LEGACY_NOTIFICATIONS
+    };
     let added = method.starts_with("notifications/") && extra.methods.contains(method);
     usual.contains(&method) || added
 }
@@ -107,9 +124,9 @@ fn asks_for_tasks(method: &str, params: Option<Raw<'_>>) -> bool {
     let Some(params) = params else { return false };
     match method {
         TOOLS_CALL => params.get("task").is_some(),
-        SUBSCRIPTIONS_LISTEN => {
-            params.get("notifications").is_some_and(|wanted| wanted.get("taskIds").is_some())
-        }
+        SUBSCRIPTIONS_LISTEN => params
+            .get("notifications")
+            .is_some_and(|wanted| wanted.get("taskIds").is_some()),
         _ => false,
     }
 }
@@ -129,7 +146,9 @@ impl<'a> ToolCall<'a> {
                 _ => {}
             }
         }
-        let tool = name.filter(|name| is_tool_name(name)).ok_or(Refusal::ToolNameInvalid)?;
+        let tool = name
+            .filter(|name| is_tool_name(name))
+            .ok_or(Refusal::ToolNameInvalid)?;
         if arguments.is_some_and(|arguments| arguments.kind() != Kind::Object) {
             return Err(Refusal::ParamsInvalid);
         }

@@ -29,7 +29,10 @@ pub struct OpenRequest {
 
 impl OpenRequests {
     pub fn new(per_grant_max: usize) -> Self {
-        Self { per_grant_max, counts: Arc::default() }
+        Self {
+            per_grant_max,
+            counts: Arc::default(),
+        }
     }
 
     /// Opens a request of `grant`, if it has not too many.
@@ -40,7 +43,10 @@ impl OpenRequests {
             return Err(Refusal::TooManyOpen);
         }
         *count += 1;
-        Ok(OpenRequest { all: self.clone(), grant: grant.clone() })
+        Ok(OpenRequest {
+            all: self.clone(),
+            grant: grant.clone(),
+        })
     }
 }
 
@@ -48,7 +54,11 @@ impl OpenRequests {
 
 impl Drop for OpenRequest {
     fn drop(&mut self) {
-        let mut counts = self.all.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self
+            .all
+            .counts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = counts.get_mut(&self.grant) {
             *count -= 1;
             if *count == 0 {

@@ -104,7 +104,9 @@ impl<C: Counters> Gateway<C> {
         let (head, body) = request.into_parts();
         let mut response = self.answer(&head, body).await;
         if hygiene::ends_connection(&head) {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
@@ -114,7 +116,12 @@ impl<C: Counters> Gateway<C> {
             Ok(admitted) => admitted,
             Err(refusal) => return self.0.refuse(&refusal, Caller::Unknown),
         };
-        let Admitted { verb, grant, open, started_at } = admitted;
+        let Admitted {
+            verb,
+            grant,
+            open,
+            started_at,
+        } = admitted;
         let mut lasting = Lasting {
             _open: open,
             metrics: self.0.telemetry.metrics.clone(),
@@ -126,8 +133,11 @@ impl<C: Counters> Gateway<C> {
         let response = match verb {
             Verb::Post => self.0.post(head, body, &grant, &mut lasting.method).await,
             Verb::Get | Verb::Delete => {
-                lasting.method =
-                    if verb == Verb::Get { Method::Stream } else { Method::SessionEnd };
+                lasting.method = if verb == Verb::Get {
+                    Method::Stream
+                } else {
+                    Method::SessionEnd
+                };
                 self.0.bodiless(verb, head, &grant).await
             }
         };
@@ -148,7 +158,9 @@ impl<C> Inner<C> {
     fn refuse(&self, refusal: &Refusal, caller: Caller<'_>) -> Response<Body> {
         let response = answer::refusal(refusal, caller);
         if let Some(stage) = refusal.row().stage {
-            self.telemetry.metrics.refused(stage, response.status().as_u16());
+            self.telemetry
+                .metrics
+                .refused(stage, response.status().as_u16());
         }
         tracing::debug!(?refusal, status = response.status().as_u16(), "refused");
         response
@@ -161,7 +173,12 @@ impl<C> Inner<C> {
             Lasts::ForOneAnswer => None,
         };
         let staleness_max = self.config.registry_staleness_max;
-        Ending::new(self.registry.clone(), staleness_max, self.config.clock.clone(), shutdown)
+        Ending::new(
+            self.registry.clone(),
+            staleness_max,
+            self.config.clock.clone(),
+            shutdown,
+        )
     }
 }
 
@@ -177,11 +194,20 @@ enum Lasts {
 impl DecisionIds {
     fn new() -> Result<Self, NoRandomness> {
         let mut bytes = [0; 8];
-        SystemRandom::new().fill(&mut bytes).map_err(|_| NoRandomness)?;
-        Ok(Self { process: u64::from_be_bytes(bytes), next: AtomicU64::new(1) })
+        SystemRandom::new()
+            .fill(&mut bytes)
+            .map_err(|_| NoRandomness)?;
+        Ok(Self {
+            process: u64::from_be_bytes(bytes),
+            next: AtomicU64::new(1),
+        })
     }
 
     fn next(&self) -> String {
-        format!("{:016x}-{:x}", self.process, self.next.fetch_add(1, Ordering::Relaxed))
+        format!(
+            "{:016x}-{:x}",
+            self.process,
+            self.next.fetch_add(1, Ordering::Relaxed)
+        )
     }
 }

@@ -95,11 +95,21 @@ impl Telemetry {
             near: near(told),
             duration: told.duration,
         };
-        Pending { telemetry: self.clone(), tale: Some(tale) }
+        Pending {
+            telemetry: self.clone(),
+            tale: Some(tale),
+        }
     }
 
     fn tell(&self, tale: Tale) {
-        let Tale { record, reason, tool_known, grant_label, near, duration } = tale;
+        let Tale {
+            record,
+            reason,
+            tool_known,
+            grant_label,
+            near,
+            duration,
+        } = tale;
         let tool = record.tool.as_deref();
         let labels = DecisionLabels {
             server: &record.server,
@@ -110,10 +120,12 @@ impl Telemetry {
         };
         self.metrics.decision(&labels, duration);
         if grant_label {
-            self.metrics.grant_decision(&record.server, &record.grant, record.outcome);
+            self.metrics
+                .grant_decision(&record.server, &record.grant, record.outcome);
         }
         for counter in near {
-            self.metrics.limit_near(&record.server, tool.unwrap_or_default(), &counter);
+            self.metrics
+                .limit_near(&record.server, tool.unwrap_or_default(), &counter);
         }
         self.records.write(record);
     }
@@ -130,7 +142,8 @@ fn near(told: &Told<'_>) -> Vec<String> {
         enforced && report.state.remaining < report.state.max.div_ceil(10)
     };
     let near = told.limits.iter().filter(is_near);
-    near.map(|report| report.limit.counter().to_owned()).collect()
+    near.map(|report| report.limit.counter().to_owned())
+        .collect()
 }
 
 // === impl Pending ===
@@ -173,6 +186,8 @@ fn argument_names(arguments: Option<Raw<'_>>) -> Vec<String> {
 pub fn trace_id(traceparent: &str) -> Option<&str> {
     let mut fields = traceparent.split('-');
     let (_, id) = (fields.next()?, fields.next()?);
-    let hexadecimal = id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let hexadecimal = id
+        .bytes()
+        .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     (id.len() == 32 && hexadecimal).then_some(id)
 }

@@ -59,7 +59,9 @@ impl Audience {
 impl Settling {
     /// Settles the call, the first time it is asked.
     pub fn settle(&mut self, end: End) {
-        let Some(units) = self.units.take() else { return };
+        let Some(units) = self.units.take() else {
+            return;
+        };
         if settle(self.rule, end) == Settlement::Keep {
             return;
         }

@@ -18,7 +18,9 @@ pub enum Answer {
 /// request answers the only one there is.
 pub fn answer_to(message: Raw<'_>, id: Raw<'_>) -> Option<Answer> {
     if message.kind() == Kind::Array {
-        return message.elements().find_map(|element| answer_of_one(element, id));
+        return message
+            .elements()
+            .find_map(|element| answer_of_one(element, id));
     }
     answer_of_one(message, id)
 }
@@ -38,12 +40,14 @@ fn answer_of_one(message: Raw<'_>, id: Raw<'_>) -> Option<Answer> {
     let same = answered.is_some_and(|answered| is_same_id(answered, id));
     match (result, error) {
         (Some(result), None) if same => {
-            let is_error = result.get("isError").is_some_and(|value| value.text() == "true");
+            let is_error = result
+                .get("isError")
+                .is_some_and(|value| value.text() == "true");
             Some(Answer::Result { is_error })
         }
-        (None, Some(error)) if same || names_none => {
-            Some(Answer::Error { code: error.get("code").and_then(Raw::integer) })
-        }
+        (None, Some(error)) if same || names_none => Some(Answer::Error {
+            code: error.get("code").and_then(Raw::integer),
+        }),
         _ => None,
     }
 }

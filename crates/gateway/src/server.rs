@@ -24,11 +24,7 @@ impl<C: Counters> Gateway<C> {
     /// Serves `listener` until `shutdown` is cancelled, and then drains: nothing more is accepted,
     /// streams that would go on for ever end at once, open requests go on for the drain timeout,
     /// and what is left then is cut off.
-    pub async fn serve(
-        self,
-        listener: TcpListener,
-        shutdown: CancellationToken,
-    ) -> io::Result<()> {
+    pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) -> io::Result<()> {
         let connections = TaskTracker::new();
         let cut_off = CancellationToken::new();
         let room = Arc::new(Semaphore::new(self.config().connections_max));
@@ -64,7 +60,10 @@ impl<C: Counters> Gateway<C> {
         connections.close();
         let drained = tokio::time::timeout(self.config().drain_timeout, connections.wait()).await;
         if drained.is_err() {
-            tracing::warn!(open = connections.len(), "cutting off requests that did not end");
+            tracing::warn!(
+                open = connections.len(),
+                "cutting off requests that did not end"
+            );
             cut_off.cancel();
             connections.wait().await;
         }
@@ -76,7 +75,10 @@ async fn accept(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
 ) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(room).acquire_owned().await.map_err(io::Error::other)?;
+    let permit = Arc::clone(room)
+        .acquire_owned()
+        .await
+        .map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
     Ok((stream, permit))
 }
@@ -84,7 +86,10 @@ async fn accept(
 /// Whether the listener itself is broken. Anything else passes: a client that went away, or a
 /// machine that is short of descriptors.
 fn is_fatal(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::NotConnected)
+    matches!(
+        error.kind(),
+        io::ErrorKind::InvalidInput | io::ErrorKind::NotConnected
+    )
 }
 
 async fn serve_connection<C: Counters>(

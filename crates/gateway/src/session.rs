@@ -59,7 +59,10 @@ impl SessionKeys {
             return Err(SessionKeysError::Count);
         }
         for (index, key) in keys.iter().enumerate() {
-            let plain = key.id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+            let plain = key
+                .id
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
             if !plain || !(1..=16).contains(&key.id.len()) {
                 return Err(SessionKeysError::Id(key.id.chars().take(32).collect()));
             }
@@ -67,7 +70,10 @@ impl SessionKeys {
                 return Err(SessionKeysError::Twice(key.id.clone()));
             }
         }
-        Ok(Self { keys: keys.into(), random: SystemRandom::new() })
+        Ok(Self {
+            keys: keys.into(),
+            random: SystemRandom::new(),
+        })
     }
 
     /// Seals an id that the upstream minted. `None`: it is no session id.
@@ -80,27 +86,43 @@ impl SessionKeys {
         let key = &self.keys[0];
         let context = context(&key.id, server, grant);
         let sealing = key.key.sessions();
-        let sealed = sealing.seal(SealNonce(nonce), &context, upstream.as_bytes()).ok()?;
+        let sealed = sealing
+            .seal(SealNonce(nonce), &context, upstream.as_bytes())
+            .ok()?;
         let sealed = BASE64_URL_SAFE_NO_PAD.encode(sealed);
         let sealed = format!("{VERSION}.{}.{sealed}", key.id);
-        Some(Session { upstream: upstream.to_owned(), sealed })
+        Some(Session {
+            upstream: upstream.to_owned(),
+            sealed,
+        })
     }
 
     /// Opens what a client sent, for this server and this grant and no other.
     pub fn open(&self, server: &str, grant: &str, sealed: &str) -> Result<Session, Refusal> {
-        self.try_open(server, grant, sealed).ok_or(Refusal::SessionUnknown)
+        self.try_open(server, grant, sealed)
+            .ok_or(Refusal::SessionUnknown)
     }
 
     fn try_open(&self, server: &str, grant: &str, sealed: &str) -> Option<Session> {
         if sealed.len() > SEALED_ID_BYTES_MAX {
             return None;
         }
-        let (key_id, bytes) = sealed.strip_prefix(VERSION)?.strip_prefix('.')?.split_once('.')?;
+        let (key_id, bytes) = sealed
+            .strip_prefix(VERSION)?
+            .strip_prefix('.')?
+            .split_once('.')?;
         let key = self.keys.iter().find(|key| key.id == key_id)?;
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(bytes).ok()?;
-        let plain = key.key.sessions().open(&context(key_id, server, grant), &bytes).ok()?;
+        let plain = key
+            .key
+            .sessions()
+            .open(&context(key_id, server, grant), &bytes)
+            .ok()?;
         let upstream = std::str::from_utf8(&plain).ok()?.to_owned();
-        is_session_id(&upstream).then(|| Session { upstream, sealed: sealed.to_owned() })
+        is_session_id(&upstream).then(|| Session {
+            upstream,
+            sealed: sealed.to_owned(),
+        })
     }
 }
 

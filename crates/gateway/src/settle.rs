@@ -38,7 +38,11 @@ pub fn settle(rule: Refund, end: End) -> Settlement {
         Refund::NotExecuted => did_not_run(end),
         Refund::AnyFailure => has_failed(end),
     };
-    if refund { Settlement::Refund } else { Settlement::Keep }
+    if refund {
+        Settlement::Refund
+    } else {
+        Settlement::Keep
+    }
 }
 
 fn did_not_run(end: End) -> bool {

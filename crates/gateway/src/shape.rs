@@ -100,7 +100,11 @@ impl<'a> Parts<'a> {
                 "params" => &mut parts.params,
                 "result" => &mut parts.result,
                 "error" => &mut parts.error,
-                _ => return Err(Refusal::Shape("unknown member beside jsonrpc, id and method")),
+                _ => {
+                    return Err(Refusal::Shape(
+                        "unknown member beside jsonrpc, id and method",
+                    ));
+                }
             };
             *place = Some(value);
         }
@@ -108,16 +112,28 @@ impl<'a> Parts<'a> {
     }
 
     fn call(self, method: Raw<'a>) -> Result<Message<'a>, Refusal> {
-        let method = method.string().filter(|name| name.len() <= METHOD_BYTES_MAX);
+        let method = method
+            .string()
+            .filter(|name| name.len() <= METHOD_BYTES_MAX);
         let Some(method) = method else {
             return Err(Refusal::Shape("method must be a short string"));
         };
-        if self.params.is_some_and(|params| params.kind() != Kind::Object) {
+        if self
+            .params
+            .is_some_and(|params| params.kind() != Kind::Object)
+        {
             return Err(Refusal::Shape("params must be an object"));
         }
         Ok(match self.id {
-            Some(id) => Message::Request { id, method, params: self.params },
-            None => Message::Notification { method, params: self.params },
+            Some(id) => Message::Request {
+                id,
+                method,
+                params: self.params,
+            },
+            None => Message::Notification {
+                method,
+                params: self.params,
+            },
         })
     }
 

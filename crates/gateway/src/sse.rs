@@ -60,7 +60,13 @@ impl Splitter {
     /// A splitter whose events have at most `bytes_max` bytes.
     pub fn with_bound(bytes_max: usize) -> Self {
         let buffer = BytesMut::new();
-        Self { buffer, line_start: 0, searched: 0, at_start: true, bytes_max }
+        Self {
+            buffer,
+            line_start: 0,
+            searched: 0,
+            at_start: true,
+            bytes_max,
+        }
     }
 
     /// Adds the next piece of the stream.
@@ -72,7 +78,11 @@ impl Splitter {
     pub fn next_event(&mut self) -> Result<Option<Event>, EventTooLarge> {
         let Some(end) = self.find_end() else {
             let too_large = self.buffer.len() > self.bytes_max;
-            return if too_large { Err(EventTooLarge) } else { Ok(None) };
+            return if too_large {
+                Err(EventTooLarge)
+            } else {
+                Ok(None)
+            };
         };
         if end > self.bytes_max {
             return Err(EventTooLarge);
@@ -154,7 +164,9 @@ impl Event {
             Line::Event(name) => Some(name),
             _ => None,
         });
-        types.last().is_none_or(|name| name.is_empty() || name == b"message")
+        types
+            .last()
+            .is_none_or(|name| name.is_empty() || name == b"message")
     }
 
     /// Whether it has lines that readers ignore, which could hide anything.
@@ -176,7 +188,10 @@ impl Event {
                 written.extend_from_slice(b"\n");
             }
         }
-        for line in data.iter().flat_map(|data| data.split(|byte| *byte == b'\n')) {
+        for line in data
+            .iter()
+            .flat_map(|data| data.split(|byte| *byte == b'\n'))
+        {
             written.extend_from_slice(b"data: ");
             written.extend_from_slice(line);
             written.extend_from_slice(b"\n");
@@ -188,7 +203,9 @@ impl Event {
     /// The lines that are not blank: what each is, and its text without the line end.
     fn lines(&self) -> impl Iterator<Item = (Line<'_>, &[u8])> {
         let lines = self.raw.split(|byte| matches!(byte, b'\r' | b'\n'));
-        lines.filter(|line| !line.is_empty()).map(|line| (Line::read(line), line))
+        lines
+            .filter(|line| !line.is_empty())
+            .map(|line| (Line::read(line), line))
     }
 }
 

@@ -131,32 +131,46 @@ impl Refusal {
         let (status, code, text) = match self {
             Self::PathUnknown => (S::NOT_FOUND, None, "no such path"),
             Self::HttpMethodUnknown => (S::METHOD_NOT_ALLOWED, None, "use POST, GET or DELETE"),
-            Self::TargetForm => {
-                (S::BAD_REQUEST, None, "the request target must be a plain path")
-            }
+            Self::TargetForm => (
+                S::BAD_REQUEST,
+                None,
+                "the request target must be a plain path",
+            ),
             Self::HostCount => (S::BAD_REQUEST, None, "exactly one Host header is required"),
             Self::HostUnknown => (S::MISDIRECTED_REQUEST, None, "unknown Host"),
             Self::OriginForbidden => (S::FORBIDDEN, None, "this Origin is not allowed"),
-            Self::DuplicateHeader => {
-                (S::BAD_REQUEST, Some(INVALID_REQUEST), "a header appears more than once")
-            }
-            Self::HeaderValue => {
-                (S::BAD_REQUEST, Some(INVALID_REQUEST), "a header has a malformed value")
-            }
+            Self::DuplicateHeader => (
+                S::BAD_REQUEST,
+                Some(INVALID_REQUEST),
+                "a header appears more than once",
+            ),
+            Self::HeaderValue => (
+                S::BAD_REQUEST,
+                Some(INVALID_REQUEST),
+                "a header has a malformed value",
+            ),
             Self::Framing => (S::BAD_REQUEST, None, "the length of the body is ambiguous"),
             Self::Upgrade => (S::BAD_REQUEST, None, "upgrades are not supported"),
-            Self::ContentEncoding => {
-                (S::UNSUPPORTED_MEDIA_TYPE, None, "the body must not be encoded")
-            }
-            Self::ContentType => {
-                (S::UNSUPPORTED_MEDIA_TYPE, None, "Content-Type must be application/json in UTF-8")
-            }
-            Self::HeadTooLarge => {
-                (S::REQUEST_HEADER_FIELDS_TOO_LARGE, None, "the request head is too large")
-            }
-            Self::BodyTooLarge => {
-                (S::PAYLOAD_TOO_LARGE, Some(INVALID_REQUEST), "the request body is too large")
-            }
+            Self::ContentEncoding => (
+                S::UNSUPPORTED_MEDIA_TYPE,
+                None,
+                "the body must not be encoded",
+            ),
+            Self::ContentType => (
+                S::UNSUPPORTED_MEDIA_TYPE,
+                None,
+                "Content-Type must be application/json in UTF-8",
+            ),
+            Self::HeadTooLarge => (
+                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                None,
+                "the request head is too large",
+            ),
+            Self::BodyTooLarge => (
+                S::PAYLOAD_TOO_LARGE,
+                Some(INVALID_REQUEST),
+                "the request body is too large",
+            ),
             Self::BodyUnexpected => (S::BAD_REQUEST, None, "this method takes no body"),
             Self::BodyTimeout => (S::REQUEST_TIMEOUT, None, "the request body came too slowly"),
             Self::BodyBroken => (S::BAD_REQUEST, None, "the request body broke off"),
@@ -166,82 +180,141 @@ impl Refusal {
                 "this grant has too many open requests",
             ),
         };
-        Row { status, code, stage: Some(Stage::Http), text }
+        Row {
+            status,
+            code,
+            stage: Some(Stage::Http),
+            text,
+        }
     }
 
     fn message_row(&self) -> Row {
         use StatusCode as S;
         let bad = S::BAD_REQUEST;
         let (stage, status, code, text) = match self {
-            Self::TokenMissing => {
-                (Stage::Auth, S::UNAUTHORIZED, INVALID_REQUEST, "a bearer token is required")
-            }
+            Self::TokenMissing => (
+                Stage::Auth,
+                S::UNAUTHORIZED,
+                INVALID_REQUEST,
+                "a bearer token is required",
+            ),
             Self::TokenInvalid => (
                 Stage::Auth,
                 S::UNAUTHORIZED,
                 INVALID_REQUEST,
                 "the bearer token is unknown, expired or revoked",
             ),
-            Self::WrongServer => {
-                (Stage::Auth, S::FORBIDDEN, INVALID_REQUEST, "the grant is not for this server")
-            }
+            Self::WrongServer => (
+                Stage::Auth,
+                S::FORBIDDEN,
+                INVALID_REQUEST,
+                "the grant is not for this server",
+            ),
             Self::RegistryStale => (
                 Stage::Auth,
                 S::SERVICE_UNAVAILABLE,
                 INTERNAL_ERROR,
                 "the gateway's copy of the policies is too old",
             ),
-            Self::Json(_) => (Stage::Parse, bad, PARSE_ERROR, "the body is not strict JSON"),
-            Self::Batch => {
-                (Stage::Parse, bad, INVALID_REQUEST, "the body must be one JSON object, no batch")
-            }
+            Self::Json(_) => (
+                Stage::Parse,
+                bad,
+                PARSE_ERROR,
+                "the body is not strict JSON",
+            ),
+            Self::Batch => (
+                Stage::Parse,
+                bad,
+                INVALID_REQUEST,
+                "the body must be one JSON object, no batch",
+            ),
             Self::Shape(text) => (Stage::Shape, bad, INVALID_REQUEST, *text),
             Self::HeaderMismatch(text) => (Stage::Era, bad, HEADER_MISMATCH, *text),
-            Self::EnvelopeIncomplete => {
-                (Stage::Era, bad, INVALID_PARAMS, "a required member of _meta is missing")
-            }
-            Self::VersionUnsupported { .. } => {
-                (Stage::Era, bad, VERSION_UNSUPPORTED, "unsupported protocol version")
-            }
-            Self::LegacyVersionUnknown => {
-                (Stage::Era, bad, INVALID_REQUEST, "unsupported MCP-Protocol-Version")
-            }
+            Self::EnvelopeIncomplete => (
+                Stage::Era,
+                bad,
+                INVALID_PARAMS,
+                "a required member of _meta is missing",
+            ),
+            Self::VersionUnsupported { .. } => (
+                Stage::Era,
+                bad,
+                VERSION_UNSUPPORTED,
+                "unsupported protocol version",
+            ),
+            Self::LegacyVersionUnknown => (
+                Stage::Era,
+                bad,
+                INVALID_REQUEST,
+                "unsupported MCP-Protocol-Version",
+            ),
             Self::EraMixed => (
                 Stage::Era,
                 bad,
                 INVALID_PARAMS,
                 "MCP-Protocol-Version and _meta belong to different protocol versions",
             ),
-            Self::ResponseInModern => {
-                (Stage::Era, bad, INVALID_REQUEST, "this protocol version has no client responses")
-            }
-            Self::PostOnly => {
-                (Stage::Era, S::METHOD_NOT_ALLOWED, INVALID_REQUEST, "this protocol version uses POST")
-            }
-            Self::SessionUnknown => {
-                (Stage::Session, S::NOT_FOUND, INVALID_REQUEST, "Session not found")
-            }
-            Self::SessionMissing => {
-                (Stage::Session, bad, INVALID_REQUEST, "Mcp-Session-Id is required")
-            }
-            Self::EventIdWithoutSession => {
-                (Stage::Session, bad, INVALID_REQUEST, "Last-Event-ID needs an Mcp-Session-Id")
-            }
+            Self::ResponseInModern => (
+                Stage::Era,
+                bad,
+                INVALID_REQUEST,
+                "this protocol version has no client responses",
+            ),
+            Self::PostOnly => (
+                Stage::Era,
+                S::METHOD_NOT_ALLOWED,
+                INVALID_REQUEST,
+                "this protocol version uses POST",
+            ),
+            Self::SessionUnknown => (
+                Stage::Session,
+                S::NOT_FOUND,
+                INVALID_REQUEST,
+                "Session not found",
+            ),
+            Self::SessionMissing => (
+                Stage::Session,
+                bad,
+                INVALID_REQUEST,
+                "Mcp-Session-Id is required",
+            ),
+            Self::EventIdWithoutSession => (
+                Stage::Session,
+                bad,
+                INVALID_REQUEST,
+                "Last-Event-ID needs an Mcp-Session-Id",
+            ),
             Self::MethodForbidden | Self::TasksOff => {
                 (Stage::Method, S::OK, METHOD_NOT_FOUND, "Method not found")
             }
-            Self::MethodForbiddenModern => {
-                (Stage::Method, S::NOT_FOUND, METHOD_NOT_FOUND, "Method not found")
-            }
+            Self::MethodForbiddenModern => (
+                Stage::Method,
+                S::NOT_FOUND,
+                METHOD_NOT_FOUND,
+                "Method not found",
+            ),
             Self::NotificationForbidden => {
                 (Stage::Method, bad, METHOD_NOT_FOUND, "unknown notification")
             }
-            Self::ToolNameInvalid => {
-                (Stage::Method, S::OK, INVALID_PARAMS, "params.name must be a tool name")
-            }
-            _ => (Stage::Method, S::OK, INVALID_PARAMS, "params has members of a wrong type"),
+            Self::ToolNameInvalid => (
+                Stage::Method,
+                S::OK,
+                INVALID_PARAMS,
+                "params.name must be a tool name",
+            ),
+            _ => (
+                Stage::Method,
+                S::OK,
+                INVALID_PARAMS,
+                "params has members of a wrong type",
+            ),
         };
-        Row { status, code: Some(code), stage: Some(stage), text }
+        Row {
+            status,
+            code: Some(code),
+            stage: Some(stage),
+            text,
+        }
     }
 
     fn upstream_row(&self) -> Row {
@@ -249,13 +322,22 @@ impl Refusal {
             Self::UpstreamUnreachable => {
                 (StatusCode::BAD_GATEWAY, "the MCP server cannot be reached")
             }
-            Self::UpstreamTimeout => {
-                (StatusCode::GATEWAY_TIMEOUT, "the MCP server did not answer in time")
-            }
+            Self::UpstreamTimeout => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "the MCP server did not answer in time",
+            ),
             Self::UpstreamRefused(status) => (*status, "the MCP server refused the request"),
-            _ => (StatusCode::BAD_GATEWAY, "the MCP server's answer cannot be used"),
+            _ => (
+                StatusCode::BAD_GATEWAY,
+                "the MCP server's answer cannot be used",
+            ),
         };
-        Row { status, code: Some(INTERNAL_ERROR), stage: None, text }
+        Row {
+            status,
+            code: Some(INTERNAL_ERROR),
+            stage: None,
+            text,
+        }
     }
 
     /// Whether the connection must end: what follows on it may not be a request of its own.

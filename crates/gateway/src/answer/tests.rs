@@ -4,7 +4,12 @@ use super::*;
 use crate::json::JsonError;
 
 async fn text(response: Response<Body>) -> String {
-    let bytes = response.into_body().collect().await.expect("a body").to_bytes();
+    let bytes = response
+        .into_body()
+        .collect()
+        .await
+        .expect("a body")
+        .to_bytes();
     String::from_utf8(bytes.to_vec()).expect("text")
 }
 
@@ -42,14 +47,19 @@ async fn a_notification_gets_a_status_and_nothing_else() {
 fn refused_tokens_are_told_how_to_authenticate() {
     let response = refusal(&Refusal::TokenInvalid, Caller::Unknown);
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(response.headers()[WWW_AUTHENTICATE], "Bearer error=\"invalid_token\"");
+    assert_eq!(
+        response.headers()[WWW_AUTHENTICATE],
+        "Bearer error=\"invalid_token\""
+    );
     let other = refusal(&Refusal::WrongServer, Caller::Unknown);
     assert!(!other.headers().contains_key(WWW_AUTHENTICATE));
 }
 
 #[tokio::test]
 async fn an_unsupported_version_names_the_supported_ones() {
-    let unsupported = Refusal::VersionUnsupported { requested: "2027-01-01".to_owned() };
+    let unsupported = Refusal::VersionUnsupported {
+        requested: "2027-01-01".to_owned(),
+    };
     let response = refusal(&unsupported, Caller::Request("1"));
     let value: Value = serde_json::from_str(&text(response).await).expect("JSON");
     assert_eq!(value["error"]["data"]["requested"], "2027-01-01");

@@ -4,7 +4,10 @@ use super::*;
 
 fn token_of(value: &str) -> Result<String, Refusal> {
     let mut headers = HeaderMap::new();
-    headers.insert(AUTHORIZATION, HeaderValue::from_str(value).expect("a value"));
+    headers.insert(
+        AUTHORIZATION,
+        HeaderValue::from_str(value).expect("a value"),
+    );
     token(&headers).map(str::to_owned)
 }
 
@@ -24,5 +27,8 @@ fn one_token_after_the_scheme_is_taken_as_it_is() {
     ] {
         assert_eq!(token_of(value), Err(refusal), "{value}");
     }
-    assert_eq!(token_of(&format!("Bearer {}", "x".repeat(600))), Err(Refusal::TokenInvalid));
+    assert_eq!(
+        token_of(&format!("Bearer {}", "x".repeat(600))),
+        Err(Refusal::TokenInvalid)
+    );
 }

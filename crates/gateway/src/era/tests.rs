@@ -7,7 +7,10 @@ use crate::shape::classify;
 
 fn map(lines: &[(&'static str, &str)]) -> HeaderMap {
     let line = |(name, value): &(&'static str, &str)| {
-        (HeaderName::from_static(name), HeaderValue::from_str(value).expect("a value"))
+        (
+            HeaderName::from_static(name),
+            HeaderValue::from_str(value).expect("a value"),
+        )
     };
     lines.iter().map(line).collect()
 }
@@ -21,7 +24,9 @@ const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-0
 const VERSION: (&str, &str) = ("mcp-protocol-version", "2026-07-28");
 
 fn modern_call(name: &str) -> String {
-    format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{name}",{META}}}}}"#)
+    format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{name}",{META}}}}}"#
+    )
 }
 
 #[test]
@@ -60,11 +65,18 @@ fn a_modern_body_needs_headers_that_say_the_same() {
         &[VERSION, method, ("mcp-name", "=?base64?ZWNobw?=")],
         &[VERSION, method, ("mcp-name", "=?BASE64?ZWNobw==?=")],
         &[VERSION, method, ("mcp-name", "=?base64?ZWNobx==?=")],
-        &[("mcp-protocol-version", "2025-11-25"), method, ("mcp-name", "echo")],
+        &[
+            ("mcp-protocol-version", "2025-11-25"),
+            method,
+            ("mcp-name", "echo"),
+        ],
         &[method, ("mcp-name", "echo")],
     ] {
         assert!(
-            matches!(era(&modern_call("echo"), lines), Err(Refusal::HeaderMismatch(_))),
+            matches!(
+                era(&modern_call("echo"), lines),
+                Err(Refusal::HeaderMismatch(_))
+            ),
             "{lines:?}"
         );
     }
@@ -88,7 +100,9 @@ fn a_mixture_is_refused() {
     let future = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2027-01-01"}}}"#;
     assert_eq!(
         era(future, &routed),
-        Err(Refusal::VersionUnsupported { requested: "2027-01-01".to_owned() })
+        Err(Refusal::VersionUnsupported {
+            requested: "2027-01-01".to_owned()
+        })
     );
     let odd = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":[]}}"#;
     assert_eq!(era(odd, &[]), Err(Refusal::ParamsInvalid));
@@ -110,8 +124,14 @@ fn a_request_without_a_body_belongs_to_the_legacy_era() {
 #[test]
 fn the_routing_name_comes_from_the_body() {
     let params = crate::json::scan_reply(br#"{"name":"a b","uri":"file:///x"}"#).expect("JSON");
-    assert_eq!(routing_name("tools/call", Some(params)).as_deref(), Some("a b"));
-    assert_eq!(routing_name("resources/read", Some(params)).as_deref(), Some("file:///x"));
+    assert_eq!(
+        routing_name("tools/call", Some(params)).as_deref(),
+        Some("a b")
+    );
+    assert_eq!(
+        routing_name("resources/read", Some(params)).as_deref(),
+        Some("file:///x")
+    );
     assert_eq!(routing_name("tools/list", Some(params)), None);
 }
 

@@ -7,7 +7,13 @@ use crate::json::scan_reply;
 fn run(text: &str, hidden: &[&str], modern: bool) -> Result<Option<String>, Ambiguous> {
     let mut visible = |name: &str| !hidden.contains(&name);
     let message = scan_reply(text.as_bytes()).expect("JSON");
-    filter(message, &mut Listing { visible: &mut visible, modern })
+    filter(
+        message,
+        &mut Listing {
+            visible: &mut visible,
+            modern,
+        },
+    )
 }
 
 #[test]
@@ -26,7 +32,9 @@ fn nothing_changes_where_nothing_is_hidden() {
 #[test]
 fn an_escaped_name_is_the_same_name() {
     let text = r#"{"result":{"t\u006fols":[{"n\u0061me":"\u0062"},{"name":"a"}]}}"#;
-    let filtered = run(text, &["b"], false).expect("readable").expect("changed");
+    let filtered = run(text, &["b"], false)
+        .expect("readable")
+        .expect("changed");
     assert!(!filtered.contains("0062") && filtered.contains(r#""name":"a""#));
 }
 
@@ -42,12 +50,16 @@ fn every_message_of_an_array_is_filtered() {
     let text = r#"[{"id":1,"result":{}},{"id":2,"result":{"tools":[{"name":"b"},{"name":"a"}]}}]"#;
     let expected = r#"[{"id":1,"result":{}},{"id":2,"result":{"tools":[{"name":"a"}]}}]"#;
     assert_eq!(run(text, &["b"], false), Ok(Some(expected.to_owned())));
-    assert_eq!(run(r#"[[{"id":2,"result":{"tools":[]}}]]"#, &["b"], false), Err(Ambiguous));
+    assert_eq!(
+        run(r#"[[{"id":2,"result":{"tools":[]}}]]"#, &["b"], false),
+        Err(Ambiguous)
+    );
 }
 
 #[test]
 fn elements_without_one_certain_name_are_dropped() {
-    let text = r#"{"result":{"tools":[{"name":"a","name":"b"},{},"b",{"name":7},["b"],{"name":"c"}]}}"#;
+    let text =
+        r#"{"result":{"tools":[{"name":"a","name":"b"},{},"b",{"name":7},["b"],{"name":"c"}]}}"#;
     let expected = r#"{"result":{"tools":[{"name":"c"}]}}"#;
     assert_eq!(run(text, &["b"], false), Ok(Some(expected.to_owned())));
 }

@@ -26,7 +26,10 @@ pub struct LimitState<'a> {
 /// Writes both fields, the binding limit first. Nothing is written where there are no limits.
 pub fn write(headers: &mut HeaderMap, states: &[LimitState<'_>], binding: usize) {
     let first = states.get(binding);
-    let others = states.iter().enumerate().filter(|(index, _)| *index != binding);
+    let others = states
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| *index != binding);
     let (mut policy, mut state) = (String::new(), String::new());
     for limit in first.into_iter().chain(others.map(|(_, limit)| limit)) {
         if !policy.is_empty() {
@@ -35,11 +38,17 @@ pub fn write(headers: &mut HeaderMap, states: &[LimitState<'_>], binding: usize)
         }
         let name = string(limit.counter);
         let (max, window) = (limit.max.min(INTEGER_MAX), seconds(limit.window_ms));
-        let (remaining, reset) = (limit.remaining.min(INTEGER_MAX), seconds(limit.reset_after_ms));
+        let (remaining, reset) = (
+            limit.remaining.min(INTEGER_MAX),
+            seconds(limit.reset_after_ms),
+        );
         write!(policy, "{name};q={max};w={window}").expect("a string takes all");
         write!(state, "{name};r={remaining};t={reset}").expect("a string takes all");
     }
-    let values = (HeaderValue::from_str(&policy), HeaderValue::from_str(&state));
+    let values = (
+        HeaderValue::from_str(&policy),
+        HeaderValue::from_str(&state),
+    );
     if let (false, (Ok(policy), Ok(state))) = (policy.is_empty(), values) {
         headers.insert(RATELIMIT_POLICY, policy);
         headers.insert(RATELIMIT, state);

@@ -3,34 +3,64 @@ use super::*;
 
 fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
     let line = |(name, value): &(&'static str, &'static str)| {
-        (HeaderName::from_static(name), HeaderValue::from_static(value))
+        (
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        )
     };
     lines.iter().map(line).collect()
 }
 
 fn limit(counter: &str, max: u64, remaining: u64) -> LimitState<'_> {
-    LimitState { counter, max, window_ms: 60_000, remaining, reset_after_ms: 36_001 }
+    LimitState {
+        counter,
+        max,
+        window_ms: 60_000,
+        remaining,
+        reset_after_ms: 36_001,
+    }
 }
 
 #[test]
 fn the_rate_limit_fields_read_as_the_draft_says() {
     let mut headers = HeaderMap::new();
-    write(&mut headers, &[limit("send_interactive_flow_rate", 30, 12)], 0);
-    assert_eq!(headers[RATELIMIT_POLICY], "\"send_interactive_flow_rate\";q=30;w=60");
-    assert_eq!(headers[RATELIMIT], "\"send_interactive_flow_rate\";r=12;t=37");
+    write(
+        &mut headers,
+        &[limit("send_interactive_flow_rate", 30, 12)],
+        0,
+    );
+    assert_eq!(
+        headers[RATELIMIT_POLICY],
+        "\"send_interactive_flow_rate\";q=30;w=60"
+    );
+    assert_eq!(
+        headers[RATELIMIT],
+        "\"send_interactive_flow_rate\";r=12;t=37"
+    );
 }
 
 #[test]
 fn the_binding_limit_is_listed_first() {
     let mut headers = HeaderMap::new();
-    write(&mut headers, &[limit("a", 1, 1), limit("b", 2, 0), limit("c", 3, 3)], 1);
-    assert_eq!(headers[RATELIMIT], r#""b";r=0;t=37, "a";r=1;t=37, "c";r=3;t=37"#);
+    write(
+        &mut headers,
+        &[limit("a", 1, 1), limit("b", 2, 0), limit("c", 3, 3)],
+        1,
+    );
+    assert_eq!(
+        headers[RATELIMIT],
+        r#""b";r=0;t=37, "a";r=1;t=37, "c";r=3;t=37"#
+    );
 }
 
 #[test]
 fn a_counter_name_cannot_split_the_field() {
     let mut headers = HeaderMap::new();
-    write(&mut headers, &[limit("a\"b\\c\r\nX: é", 1 << 53, 1 << 53)], 0);
+    write(
+        &mut headers,
+        &[limit("a\"b\\c\r\nX: é", 1 << 53, 1 << 53)],
+        0,
+    );
     assert_eq!(
         headers[RATELIMIT],
         r#""a\"b\\c%0D%0AX: %C3%A9";r=999999999999999;t=37"#
@@ -51,11 +81,23 @@ fn seconds_are_rounded_up() {
 
 #[test]
 fn a_second_line_of_a_protocol_header_is_refused_even_with_equal_values() {
-    for name in ["mcp-name", "mcp-method", "mcp-session-id", "mcp-param-x", "last-event-id"] {
+    for name in [
+        "mcp-name",
+        "mcp-method",
+        "mcp-session-id",
+        "mcp-param-x",
+        "last-event-id",
+    ] {
         let twice = map(&[(name, "a"), (name, "a")]);
-        assert!(check_single(&twice) == Err(Refusal::DuplicateHeader), "{name}");
+        assert!(
+            check_single(&twice) == Err(Refusal::DuplicateHeader),
+            "{name}"
+        );
     }
-    assert_eq!(check_single(&map(&[("accept", "a"), ("accept", "b")])), Ok(()));
+    assert_eq!(
+        check_single(&map(&[("accept", "a"), ("accept", "b")])),
+        Ok(())
+    );
 }
 
 #[test]

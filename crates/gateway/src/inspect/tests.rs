@@ -5,14 +5,21 @@ fn inspect(inspector: &Inspector, message: &str) -> Result<Inspected, Unreadable
 }
 
 fn lists(id: &str) -> Inspector {
-    Inspector { id: Some(id.to_owned()), lists_tools: true, modern: false }
+    Inspector {
+        id: Some(id.to_owned()),
+        lists_tools: true,
+        modern: false,
+    }
 }
 
 #[test]
 fn a_list_is_filtered_and_known_as_the_answer() {
     let message = r#"{"id":1,"result":{"tools":[{"name":"hidden"},{"name":"a"}]}}"#;
     let inspected = inspect(&lists("1"), message).expect("readable");
-    assert_eq!(inspected.text.as_deref(), Some(r#"{"id":1,"result":{"tools":[{"name":"a"}]}}"#));
+    assert_eq!(
+        inspected.text.as_deref(),
+        Some(r#"{"id":1,"result":{"tools":[{"name":"a"}]}}"#)
+    );
     assert_eq!(inspected.answer, Some(Answer::Result { is_error: false }));
 }
 
@@ -35,8 +42,15 @@ fn a_list_that_is_none_does_not_pass() {
 #[test]
 fn a_list_is_filtered_even_where_none_was_asked_for() {
     let message = r#"[{"id":9,"result":{"tools":[{"name":"hidden"}]}}]"#;
-    let stream = Inspector { id: None, lists_tools: false, modern: false };
+    let stream = Inspector {
+        id: None,
+        lists_tools: false,
+        modern: false,
+    };
     let inspected = inspect(&stream, message).expect("readable");
-    assert_eq!(inspected.text.as_deref(), Some(r#"[{"id":9,"result":{"tools":[]}}]"#));
+    assert_eq!(
+        inspected.text.as_deref(),
+        Some(r#"[{"id":9,"result":{"tools":[]}}]"#)
+    );
     assert_eq!(inspected.answer, None);
 }

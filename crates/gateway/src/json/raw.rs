@@ -67,7 +67,10 @@ impl<'a> Raw<'a> {
     /// The members of an object in their order; nothing for any other kind.
     pub fn members(self) -> impl Iterator<Item = Member<'a>> {
         let object = self.kind() == Kind::Object;
-        let mut cursor = Cursor { text: self.0, at: 1 };
+        let mut cursor = Cursor {
+            text: self.0,
+            at: 1,
+        };
         std::iter::from_fn(move || {
             if !object {
                 return None;
@@ -81,13 +84,24 @@ impl<'a> Raw<'a> {
     /// The elements of an array in their order; nothing for any other kind.
     pub fn elements(self) -> impl Iterator<Item = Raw<'a>> {
         let array = self.kind() == Kind::Array;
-        let mut cursor = Cursor { text: self.0, at: 1 };
-        std::iter::from_fn(move || if array { cursor.next_item().map(Raw) } else { None })
+        let mut cursor = Cursor {
+            text: self.0,
+            at: 1,
+        };
+        std::iter::from_fn(move || {
+            if array {
+                cursor.next_item().map(Raw)
+            } else {
+                None
+            }
+        })
     }
 
     /// The first member of that name.
     pub fn get(self, name: &str) -> Option<Raw<'a>> {
-        self.members().find(|(member, _)| member == name).map(|(_, value)| value)
+        self.members()
+            .find(|(member, _)| member == name)
+            .map(|(_, value)| value)
     }
 
     /// Where `part`, a value inside this one, begins in this text.
@@ -96,7 +110,10 @@ impl<'a> Raw<'a> {
     /// If `part` was not taken from this value.
     pub fn offset_of(self, part: Raw<'_>) -> usize {
         let start = part.0.as_ptr() as usize - self.0.as_ptr() as usize;
-        assert!(start + part.0.len() <= self.0.len(), "a part lies inside its whole");
+        assert!(
+            start + part.0.len() <= self.0.len(),
+            "a part lies inside its whole"
+        );
         start
     }
 }
@@ -113,7 +130,10 @@ impl<'a> Cursor<'a> {
     /// The next value or name; `None` at the closing bracket.
     fn next_item(&mut self) -> Option<&'a str> {
         let bytes = self.text.as_bytes();
-        while matches!(bytes.get(self.at), Some(b' ' | b'\t' | b'\r' | b'\n' | b',' | b':')) {
+        while matches!(
+            bytes.get(self.at),
+            Some(b' ' | b'\t' | b'\r' | b'\n' | b',' | b':')
+        ) {
             self.at += 1;
         }
         let start = self.at;
@@ -214,11 +234,18 @@ fn decode_unicode(bytes: &[u8]) -> (char, usize) {
     if let Some(character) = char::from_u32(high) {
         return (character, 6);
     }
-    let low = if bytes.get(6..8) == Some(b"\\u") { unit_at(8) } else { None };
+    let low = if bytes.get(6..8) == Some(b"\\u") {
+        unit_at(8)
+    } else {
+        None
+    };
     match low {
         Some(low @ 0xdc00..0xe000) if high < 0xdc00 => {
             let code = 0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00);
-            (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 12)
+            (
+                char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER),
+                12,
+            )
         }
         _ => (char::REPLACEMENT_CHARACTER, 6),
     }
@@ -226,5 +253,7 @@ fn decode_unicode(bytes: &[u8]) -> (char, usize) {
 
 /// Four hexadecimal digits as a UTF-16 unit.
 pub(super) fn hex_unit(digits: &[u8]) -> Option<u32> {
-    digits.iter().try_fold(0, |unit, digit| Some(unit << 4 | char::from(*digit).to_digit(16)?))
+    digits.iter().try_fold(0, |unit, digit| {
+        Some(unit << 4 | char::from(*digit).to_digit(16)?)
+    })
 }

@@ -32,8 +32,11 @@ fn what_two_parsers_could_read_differently_is_refused() {
         (b"{\"a\":1}\0", Syntax(7)),
         (br#"{"a":1,}"#, Syntax(7)),
         (br#"{"a":[1,]}"#, Syntax(8)),
-        (br#"{"a":1 // no
-        }"#, Syntax(7)),
+        (
+            br#"{"a":1 // no
+        }"#,
+            Syntax(7),
+        ),
         (br#"{"a":NaN}"#, Syntax(5)),
         (br#"{"a":Infinity}"#, Syntax(5)),
         (br#"{"a":01}"#, Syntax(6)),
@@ -53,7 +56,12 @@ fn what_two_parsers_could_read_differently_is_refused() {
         (br#"{"a":True}"#, Syntax(5)),
     ];
     for (body, expected) in cases {
-        assert_eq!(scan_request(body), Err(*expected), "{}", body.escape_ascii());
+        assert_eq!(
+            scan_request(body),
+            Err(*expected),
+            "{}",
+            body.escape_ascii()
+        );
     }
 }
 
@@ -61,8 +69,10 @@ fn what_two_parsers_could_read_differently_is_refused() {
 fn the_members_keep_their_order_their_bytes_and_their_decoded_names() {
     let body = br#" { "\u006dethod" : "tools\/call" , "params":{ "n": 1.0 } ,"id": 12345678901234567890 } "#;
     let members = scan_request(body).expect("valid");
-    let seen: Vec<(&str, &str)> =
-        members.iter().map(|(name, value)| (name.as_ref(), value.text())).collect();
+    let seen: Vec<(&str, &str)> = members
+        .iter()
+        .map(|(name, value)| (name.as_ref(), value.text()))
+        .collect();
     assert_eq!(
         seen,
         [
@@ -78,9 +88,18 @@ fn the_members_keep_their_order_their_bytes_and_their_decoded_names() {
 #[test]
 fn depth_is_bounded_and_the_bound_itself_is_accepted() {
     assert!(scan_request(&nested(JSON_DEPTH_MAX - 1)).is_ok());
-    assert!(matches!(scan_request(&nested(JSON_DEPTH_MAX)), Err(JsonError::TooDeep(_))));
-    assert!(matches!(scan_request(&nested(200_000)), Err(JsonError::TooDeep(_))));
-    assert!(matches!(scan_reply(&nested(200_000)), Err(JsonError::TooDeep(_))));
+    assert!(matches!(
+        scan_request(&nested(JSON_DEPTH_MAX)),
+        Err(JsonError::TooDeep(_))
+    ));
+    assert!(matches!(
+        scan_request(&nested(200_000)),
+        Err(JsonError::TooDeep(_))
+    ));
+    assert!(matches!(
+        scan_reply(&nested(200_000)),
+        Err(JsonError::TooDeep(_))
+    ));
 }
 
 #[test]
@@ -89,7 +108,10 @@ fn members_of_one_object_are_bounded() {
         let members: Vec<String> = (0..count).map(|n| format!("\"{n}\":0")).collect();
         format!("{{{}}}", members.join(",")).into_bytes()
     };
-    assert_eq!(scan_request(&object(JSON_MEMBERS_MAX)).map(|m| m.len()), Ok(JSON_MEMBERS_MAX));
+    assert_eq!(
+        scan_request(&object(JSON_MEMBERS_MAX)).map(|m| m.len()),
+        Ok(JSON_MEMBERS_MAX)
+    );
     assert!(matches!(
         scan_request(&object(JSON_MEMBERS_MAX + 1)),
         Err(JsonError::TooManyMembers(_))
@@ -99,7 +121,10 @@ fn members_of_one_object_are_bounded() {
 #[test]
 fn a_number_of_five_thousand_digits_is_out_of_range() {
     let body = format!("{{\"a\":{}}}", "9".repeat(5_000));
-    assert_eq!(scan_request(body.as_bytes()), Err(JsonError::NumberOutOfRange(5)));
+    assert_eq!(
+        scan_request(body.as_bytes()),
+        Err(JsonError::NumberOutOfRange(5))
+    );
     assert!(scan_request(br#"{"a":123456789012345678901234567890}"#).is_ok());
 }
 
@@ -116,7 +141,9 @@ fn any_json() -> impl Strategy<Value = Value> {
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
-        any::<f64>().prop_filter("finite", |n| n.is_finite()).prop_map(Value::from),
+        any::<f64>()
+            .prop_filter("finite", |n| n.is_finite())
+            .prop_map(Value::from),
         "\\PC{0,8}".prop_map(Value::from),
         any::<String>().prop_map(Value::from),
     ];
@@ -131,9 +158,10 @@ fn any_json() -> impl Strategy<Value = Value> {
 
 fn rebuild(raw: Raw<'_>) -> Value {
     match raw.kind() {
-        Kind::Object => {
-            raw.members().map(|(name, value)| (name.into_owned(), rebuild(value))).collect()
-        }
+        Kind::Object => raw
+            .members()
+            .map(|(name, value)| (name.into_owned(), rebuild(value)))
+            .collect(),
         Kind::Array => raw.elements().map(rebuild).collect(),
         Kind::String => Value::from(raw.string().expect("a string").into_owned()),
         _ => serde_json::from_str(raw.text()).expect("a leaf"),

@@ -28,7 +28,12 @@ impl<C> Inner<C> {
         let target = hygiene::check(head, &self.config.hosts, &self.config.origins)?;
         let grant = self.grant(head, target.server)?;
         let open = self.open.open(&grant.id)?;
-        Ok(Admitted { verb: target.verb, grant, open, started_at })
+        Ok(Admitted {
+            verb: target.verb,
+            grant,
+            open,
+            started_at,
+        })
     }
 
     /// The grant that the request's token opens on this server.

@@ -51,7 +51,12 @@ impl<C: Counters> Inner<C> {
             Err(refusal) => return self.refuse(&refusal, Caller::Request(id.text())),
         };
         let decision_id = self.decisions.next();
-        let governed = Governed { understood, call, id, decision_id };
+        let governed = Governed {
+            understood,
+            call,
+            id,
+            decision_id,
+        };
         let judgement = judge(&governed.call());
         match judgement {
             Judgement::Stop(stop, grounds) => {
@@ -66,7 +71,12 @@ impl<C: Counters> Inner<C> {
     async fn carry_out(&self, governed: Governed<'_>, plan: &Plan) -> Response<Body> {
         for _ in 0..DECISIONS_MAX {
             let decided = acquire(&self.counters, plan, &governed.call.tool).await;
-            let Decided { ruling, grounds, limits, binding } = decided;
+            let Decided {
+                ruling,
+                grounds,
+                limits,
+                binding,
+            } = decided;
             let mut pending = self.tell(&governed, &grounds, &limits);
             let ticket = match ruling {
                 Ruling::Stop(stop) => {
@@ -123,21 +133,24 @@ impl<C: Counters> Inner<C> {
         let understood = governed.understood;
         let inspector = understood.inspector();
         let sessions = (understood.session, false);
-        let reply =
-            self.reply(understood.grant, inspector, settling, sessions, Lasts::ForOneAnswer);
+        let reply = self.reply(
+            understood.grant,
+            inspector,
+            settling,
+            sessions,
+            Lasts::ForOneAnswer,
+        );
         reply.relay(answer).await
     }
 
     /// Prepares what is told of a decision: it is told when what is returned is dropped.
-    fn tell(
-        &self,
-        governed: &Governed<'_>,
-        grounds: &Grounds,
-        limits: &[LimitReport],
-    ) -> Pending {
+    fn tell(&self, governed: &Governed<'_>, grounds: &Grounds, limits: &[LimitReport]) -> Pending {
         let grant = governed.understood.grant;
         let tool = &*governed.call.tool;
-        let listed = grant.policy.as_ref().is_some_and(|policy| policy.compiled.lists(tool));
+        let listed = grant
+            .policy
+            .as_ref()
+            .is_some_and(|policy| policy.compiled.lists(tool));
         let server = grant.server.spec.name.as_str();
         let traceparent = governed.understood.head.headers.get(TRACEPARENT);
         self.telemetry.decided(&Told {
@@ -164,7 +177,11 @@ impl Governed<'_> {
             grant: self.understood.grant,
             tool: &self.call.tool,
             arguments: self.call.arguments.map(Raw::text),
-            session: self.understood.session.as_ref().map(|session| &*session.upstream),
+            session: self
+                .understood
+                .session
+                .as_ref()
+                .map(|session| &*session.upstream),
         }
     }
 

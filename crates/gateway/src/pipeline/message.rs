@@ -107,12 +107,21 @@ impl<C: Counters> Inner<C> {
             client: &head.headers,
             body: &Bytes::new(),
         };
-        let label = if verb == Verb::Get { Method::Stream } else { Method::SessionEnd };
+        let label = if verb == Verb::Get {
+            Method::Stream
+        } else {
+            Method::SessionEnd
+        };
         match self.send(&forward, None, label).await {
             Ok(answer) => {
-                let inspector = Inspector { id: None, lists_tools: false, modern: false };
+                let inspector = Inspector {
+                    id: None,
+                    lists_tools: false,
+                    modern: false,
+                };
                 let settling = self.settling(grant, None, None);
-                let reply = self.reply(grant, inspector, settling, (session, false), Lasts::ForEver);
+                let reply =
+                    self.reply(grant, inspector, settling, (session, false), Lasts::ForEver);
                 reply.relay(answer).await
             }
             Err(error) => self.refuse(&refusal_of(error), Caller::NoAnswer),
@@ -133,7 +142,14 @@ impl<C: Counters> Inner<C> {
         }
         let spec = &grant.server.spec;
         let tasks = if spec.tasks { Tasks::On } else { Tasks::Off };
-        method::check(message, era, Extra { methods: &spec.methods, tasks })?;
+        method::check(
+            message,
+            era,
+            Extra {
+                methods: &spec.methods,
+                tasks,
+            },
+        )?;
         Ok((era, session))
     }
 
@@ -164,7 +180,10 @@ impl<C: Counters> Inner<C> {
             return Ok(None);
         };
         let server = grant.server.spec.name.as_str();
-        self.config.session_keys.open(server, grant.id.as_str(), sealed).map(Some)
+        self.config
+            .session_keys
+            .open(server, grant.id.as_str(), sealed)
+            .map(Some)
     }
 
     /// Passes on a message that no policy governs.
@@ -178,13 +197,22 @@ impl<C: Counters> Inner<C> {
             Err(error) => return self.refuse(&refusal_of(error), caller),
         };
         let method = call.map_or("", |(method, _)| method);
-        let lasts =
-            if method == SUBSCRIPTIONS_LISTEN { Lasts::ForEver } else { Lasts::ForOneAnswer };
+        let lasts = if method == SUBSCRIPTIONS_LISTEN {
+            Lasts::ForEver
+        } else {
+            Lasts::ForOneAnswer
+        };
         let inspector = understood.inspector();
         let may_mint = method == INITIALIZE && !understood.era.is_modern();
         let settling = self.settling(understood.grant, None, None);
         let grant = understood.grant;
-        let reply = self.reply(grant, inspector, settling, (understood.session, may_mint), lasts);
+        let reply = self.reply(
+            grant,
+            inspector,
+            settling,
+            (understood.session, may_mint),
+            lasts,
+        );
         reply.relay(answer).await
     }
 
@@ -197,9 +225,13 @@ impl<C: Counters> Inner<C> {
     ) -> Result<Response<Incoming>, SendError> {
         let sent_at = Instant::now();
         let outcome = self.upstreams.send(forward, units).await;
-        let status = outcome.as_ref().map_or(0, |answer| answer.status().as_u16());
+        let status = outcome
+            .as_ref()
+            .map_or(0, |answer| answer.status().as_u16());
         let server = forward.server.spec.name.as_str();
-        self.telemetry.metrics.upstream(server, label, status, sent_at.elapsed());
+        self.telemetry
+            .metrics
+            .upstream(server, label, status, sent_at.elapsed());
         if let Err(error) = &outcome {
             tracing::warn!(server, %error, "a request to an upstream failed");
         }
@@ -213,7 +245,12 @@ impl<C: Counters> Inner<C> {
         shard: Option<u32>,
     ) -> Settling {
         let metrics = self.telemetry.metrics.clone();
-        Settling { units, rule: grant.server.spec.refund, metrics, shard }
+        Settling {
+            units,
+            rule: grant.server.spec.refund,
+            metrics,
+            shard,
+        }
     }
 
     pub(super) fn reply(
@@ -226,7 +263,10 @@ impl<C: Counters> Inner<C> {
     ) -> Reply {
         Reply {
             inspector,
-            audience: Audience { grant: Arc::clone(grant), known: self.known.clone() },
+            audience: Audience {
+                grant: Arc::clone(grant),
+                known: self.known.clone(),
+            },
             ending: self.ending(lasts),
             settling,
             sessions: SessionContext {
@@ -254,7 +294,10 @@ impl Understood<'_> {
     }
 
     pub(super) fn inspector(&self) -> Inspector {
-        let lists_tools = self.message.call().is_some_and(|(method, _)| method == TOOLS_LIST);
+        let lists_tools = self
+            .message
+            .call()
+            .is_some_and(|(method, _)| method == TOOLS_LIST);
         Inspector {
             id: self.message.request_id().map(|id| id.text().to_owned()),
             lists_tools,
@@ -274,7 +317,9 @@ pub(super) fn refusal_of(error: SendError) -> Refusal {
 }
 
 fn caller_of<'a>(message: &Message<'a>) -> Caller<'a> {
-    message.request_id().map_or(Caller::NoAnswer, |id: Raw<'a>| Caller::Request(id.text()))
+    message
+        .request_id()
+        .map_or(Caller::NoAnswer, |id: Raw<'a>| Caller::Request(id.text()))
 }
 
 fn read_message(body: &[u8]) -> Result<Message<'_>, Refusal> {
@@ -287,7 +332,9 @@ fn read_message(body: &[u8]) -> Result<Message<'_>, Refusal> {
 
 /// Reads a body of bounded size in bounded time.
 async fn read_body(body: Incoming) -> Result<Bytes, Refusal> {
-    timeout(BODY_READ_TIMEOUT, read_frames(body)).await.map_err(|_| Refusal::BodyTimeout)?
+    timeout(BODY_READ_TIMEOUT, read_frames(body))
+        .await
+        .map_err(|_| Refusal::BodyTimeout)?
 }
 
 async fn read_frames(mut body: Incoming) -> Result<Bytes, Refusal> {
@@ -295,7 +342,9 @@ async fn read_frames(mut body: Incoming) -> Result<Bytes, Refusal> {
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {
         // Trailers are nobody's business.
-        let Ok(data) = frame.map_err(|_| Refusal::BodyBroken)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|_| Refusal::BodyBroken)?.into_data() else {
+            continue;
+        };
         let length = all.len() + first.as_ref().map_or(0, Bytes::len) + data.len();
         if length > BODY_BYTES_MAX {
             return Err(Refusal::BodyTooLarge);

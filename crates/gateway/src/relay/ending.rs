@@ -44,7 +44,13 @@ impl Ending {
     ) -> Self {
         let mut recheck = tokio::time::interval(RECHECK_INTERVAL);
         recheck.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { registry, staleness_max, clock, recheck, shutdown }
+        Self {
+            registry,
+            staleness_max,
+            clock,
+            recheck,
+            shutdown,
+        }
     }
 
     /// Waits until the grant has to be looked at again, and looks. Can be dropped while it waits.
@@ -74,8 +80,12 @@ impl Ending {
         if snapshot.age() > self.staleness_max {
             return Standing::Ended;
         }
-        let Some(now) = snapshot.view.grant(grant.id.as_str()) else { return Standing::Ended };
-        let expired = now.expires_at_ms.is_some_and(|end| self.clock.now_ms() >= end);
+        let Some(now) = snapshot.view.grant(grant.id.as_str()) else {
+            return Standing::Ended;
+        };
+        let expired = now
+            .expires_at_ms
+            .is_some_and(|end| self.clock.now_ms() >= end);
         let moved = now.server.spec.name != grant.server.spec.name
             || now.server.spec.url != grant.server.spec.url;
         if now.revoked || expired || moved {

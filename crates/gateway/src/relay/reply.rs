@@ -68,7 +68,13 @@ impl Reply {
         }
         match content(&head.headers) {
             Content::Events if status.is_success() => {
-                let Self { inspector, audience, ending, settling, .. } = self;
+                let Self {
+                    inspector,
+                    audience,
+                    ending,
+                    settling,
+                    ..
+                } = self;
                 let relay = Relay::new(body, inspector, audience, ending, settling);
                 let mut response = Response::new(relay.into_body());
                 *response.status_mut() = status;
@@ -95,7 +101,9 @@ impl Reply {
             return self.relay_without_message(status, headers, bytes.is_empty());
         }
         let audience = &self.audience;
-        let inspected = self.inspector.inspect(&bytes, &mut |tool| audience.sees(tool));
+        let inspected = self
+            .inspector
+            .inspect(&bytes, &mut |tool| audience.sees(tool));
         let Ok(inspected) = inspected else {
             self.settle_status(status);
             return self.refuse(&refusal_of(status));
@@ -142,7 +150,11 @@ impl Reply {
         let Some(id) = headers::text(upstream, &MCP_SESSION_ID).map_err(unreadable)? else {
             return Ok(());
         };
-        let current = self.sessions.current.as_ref().filter(|session| session.upstream == id);
+        let current = self
+            .sessions
+            .current
+            .as_ref()
+            .filter(|session| session.upstream == id);
         let sealed = match current {
             Some(session) => session.sealed.clone(),
             None if self.sessions.may_mint => {
@@ -159,7 +171,11 @@ impl Reply {
     }
 
     fn settle_status(&mut self, status: StatusCode) {
-        self.settling.settle(if status.is_success() { End::Unknown } else { End::Status(status) });
+        self.settling.settle(if status.is_success() {
+            End::Unknown
+        } else {
+            End::Status(status)
+        });
     }
 
     fn refuse(&self, refusal: &Refusal) -> Response<Body> {
@@ -176,7 +192,9 @@ async fn read_whole(mut body: Incoming) -> Result<Bytes, Refusal> {
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     loop {
-        let frame = timeout(SILENCE, body.frame()).await.map_err(|_| Refusal::UpstreamTimeout)?;
+        let frame = timeout(SILENCE, body.frame())
+            .await
+            .map_err(|_| Refusal::UpstreamTimeout)?;
         let Some(frame) = frame else { break };
         let Ok(data) = frame.map_err(|_| Refusal::UpstreamUnreadable)?.into_data() else {
             continue;
@@ -222,7 +240,9 @@ fn is_encoded(headers: &HeaderMap) -> bool {
 }
 
 fn content(headers: &HeaderMap) -> Content {
-    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let value = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
     match value.map(|value| media_type(value).0).as_deref() {
         Some("application/json") => Content::Json,
         Some("text/event-stream") => Content::Events,

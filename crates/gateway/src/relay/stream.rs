@@ -50,7 +50,15 @@ impl Relay {
         settling: Settling,
     ) -> Self {
         let splitter = Splitter::new();
-        Self { upstream, inspector, audience, ending, settling, state: State::Open, splitter }
+        Self {
+            upstream,
+            inspector,
+            audience,
+            ending,
+            settling,
+            state: State::Open,
+            splitter,
+        }
     }
 
     /// The stream as a body.
@@ -95,9 +103,13 @@ impl Relay {
 
     /// What of the complete events may pass.
     fn take_events(&mut self) -> Result<Option<Bytes>, EventTooLarge> {
-        let Some(first) = self.splitter.next_event()? else { return Ok(None) };
+        let Some(first) = self.splitter.next_event()? else {
+            return Ok(None);
+        };
         let first = self.pass(&first);
-        let Some(second) = self.splitter.next_event()? else { return Ok(Some(first)) };
+        let Some(second) = self.splitter.next_event()? else {
+            return Ok(Some(first));
+        };
         let mut piece = BytesMut::from(&first[..]);
         piece.extend_from_slice(&self.pass(&second));
         while let Some(event) = self.splitter.next_event()? {
@@ -110,14 +122,20 @@ impl Relay {
     fn pass(&mut self, event: &Event) -> Bytes {
         let data = event.data().filter(|data| !data.is_empty());
         let Some(data) = data else {
-            return if event.has_unknown_lines() { event.with_data(None) } else { event.raw().clone() };
+            return if event.has_unknown_lines() {
+                event.with_data(None)
+            } else {
+                event.raw().clone()
+            };
         };
         // Readers of messages take no other events; what they hold nobody has inspected.
         if !event.is_message() {
             return event.with_data(None);
         }
         let audience = &self.audience;
-        let inspected = self.inspector.inspect(&data, &mut |tool| audience.sees(tool));
+        let inspected = self
+            .inspector
+            .inspect(&data, &mut |tool| audience.sees(tool));
         let Ok(inspected) = inspected else {
             tracing::warn!(server = %audience.grant.server.spec.name, "held back an unreadable event");
             if self.state == State::Open {
@@ -144,6 +162,11 @@ impl Relay {
         self.settling.settle(End::Unknown);
         let id = self.inspector.id.as_deref().filter(|_| damaged)?;
         let text = Refusal::UpstreamUnreadable.row().text;
-        Some(encode_message(&answer::error_text(id, INTERNAL_ERROR, text, None)))
+        Some(encode_message(&answer::error_text(
+            id,
+            INTERNAL_ERROR,
+            text,
+            None,
+        )))
     }
 }

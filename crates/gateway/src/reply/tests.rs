@@ -13,16 +13,28 @@ fn an_answer_is_told_by_the_id_of_its_request() {
     assert_eq!(answer(result, "8"), None);
     assert_eq!(answer(result, "\"7\""), None);
     let escaped = r#"{"id":"\u0061","result":{}}"#;
-    assert_eq!(answer(escaped, "\"a\""), Some(Answer::Result { is_error: false }));
+    assert_eq!(
+        answer(escaped, "\"a\""),
+        Some(Answer::Result { is_error: false })
+    );
     let batched = r#"[{"id":1,"result":{}},{"id":7,"error":{"code":-32601}}]"#;
-    assert_eq!(answer(batched, "7"), Some(Answer::Error { code: Some(-32601) }));
+    assert_eq!(
+        answer(batched, "7"),
+        Some(Answer::Error { code: Some(-32601) })
+    );
 }
 
 #[test]
 fn an_error_without_an_id_answers_the_request() {
     let error = r#"{"id":null,"error":{"code":-32700,"message":"x"}}"#;
-    assert_eq!(answer(error, "7"), Some(Answer::Error { code: Some(-32700) }));
-    assert_eq!(answer(r#"{"error":{"code":"x"}}"#, "7"), Some(Answer::Error { code: None }));
+    assert_eq!(
+        answer(error, "7"),
+        Some(Answer::Error { code: Some(-32700) })
+    );
+    assert_eq!(
+        answer(r#"{"error":{"code":"x"}}"#, "7"),
+        Some(Answer::Error { code: None })
+    );
 }
 
 #[test]

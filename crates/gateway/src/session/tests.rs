@@ -4,7 +4,10 @@ fn key(id: &str, byte: u8) -> SessionKey {
     let mut bytes = [byte; 32];
     bytes[0] = !byte;
     let key = MasterKey::from_bytes(&bytes).expect("a key");
-    SessionKey { id: id.to_owned(), key: Arc::new(key) }
+    SessionKey {
+        id: id.to_owned(),
+        key: Arc::new(key),
+    }
 }
 
 fn keys(list: &[(&str, u8)]) -> SessionKeys {
@@ -14,9 +17,13 @@ fn keys(list: &[(&str, u8)]) -> SessionKeys {
 
 #[test]
 fn any_replica_with_the_key_opens_the_id() {
-    let sealed = keys(&[("a", 1)]).seal("files", "g1", "upstream-1").expect("sealed");
+    let sealed = keys(&[("a", 1)])
+        .seal("files", "g1", "upstream-1")
+        .expect("sealed");
     assert!(!sealed.sealed.contains("upstream"));
-    let opened = keys(&[("a", 1)]).open("files", "g1", &sealed.sealed).expect("opens");
+    let opened = keys(&[("a", 1)])
+        .open("files", "g1", &sealed.sealed)
+        .expect("opens");
     assert_eq!(opened.upstream, "upstream-1");
     assert_eq!(opened, sealed);
 }
@@ -24,19 +31,46 @@ fn any_replica_with_the_key_opens_the_id() {
 #[test]
 fn another_grant_another_server_or_another_key_does_not_open_it() {
     let all = keys(&[("a", 1)]);
-    let sealed = all.seal("files", "g1", "upstream-1").expect("sealed").sealed;
-    assert_eq!(all.open("files", "g2", &sealed), Err(Refusal::SessionUnknown));
-    assert_eq!(all.open("mail", "g1", &sealed), Err(Refusal::SessionUnknown));
-    assert_eq!(all.open("filesg", "1", &sealed), Err(Refusal::SessionUnknown));
-    assert_eq!(keys(&[("a", 2)]).open("files", "g1", &sealed), Err(Refusal::SessionUnknown));
-    assert_eq!(keys(&[("b", 1)]).open("files", "g1", &sealed), Err(Refusal::SessionUnknown));
+    let sealed = all
+        .seal("files", "g1", "upstream-1")
+        .expect("sealed")
+        .sealed;
+    assert_eq!(
+        all.open("files", "g2", &sealed),
+        Err(Refusal::SessionUnknown)
+    );
+    assert_eq!(
+        all.open("mail", "g1", &sealed),
+        Err(Refusal::SessionUnknown)
+    );
+    assert_eq!(
+        all.open("filesg", "1", &sealed),
+        Err(Refusal::SessionUnknown)
+    );
+    assert_eq!(
+        keys(&[("a", 2)]).open("files", "g1", &sealed),
+        Err(Refusal::SessionUnknown)
+    );
+    assert_eq!(
+        keys(&[("b", 1)]).open("files", "g1", &sealed),
+        Err(Refusal::SessionUnknown)
+    );
 }
 
 #[test]
 fn an_older_key_opens_after_rotation_and_the_newest_seals() {
-    let before = keys(&[("a", 1)]).seal("files", "g1", "x").expect("sealed").sealed;
+    let before = keys(&[("a", 1)])
+        .seal("files", "g1", "x")
+        .expect("sealed")
+        .sealed;
     let rotated = keys(&[("b", 2), ("a", 1)]);
-    assert_eq!(rotated.open("files", "g1", &before).expect("opens").upstream, "x");
+    assert_eq!(
+        rotated
+            .open("files", "g1", &before)
+            .expect("opens")
+            .upstream,
+        "x"
+    );
     let after = rotated.seal("files", "g1", "x").expect("sealed").sealed;
     assert!(after.starts_with("v1.b."));
     assert_ne!(before, after);
@@ -45,18 +79,42 @@ fn an_older_key_opens_after_rotation_and_the_newest_seals() {
 #[test]
 fn no_changed_text_opens() {
     let all = keys(&[("a", 1)]);
-    let sealed = all.seal("files", "g1", "upstream-1").expect("sealed").sealed;
+    let sealed = all
+        .seal("files", "g1", "upstream-1")
+        .expect("sealed")
+        .sealed;
     for at in 0..sealed.len() {
         let mut bytes = sealed.clone().into_bytes();
         bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
         let changed = String::from_utf8(bytes).expect("ASCII");
-        assert_eq!(all.open("files", "g1", &changed), Err(Refusal::SessionUnknown), "{at}");
+        assert_eq!(
+            all.open("files", "g1", &changed),
+            Err(Refusal::SessionUnknown),
+            "{at}"
+        );
     }
-    for text in ["", "v1", "v1.", "v1.a", "v1.a.", "upstream-1", "v1.a.AAAA", "v2.a.AAAA"] {
-        assert_eq!(all.open("files", "g1", text), Err(Refusal::SessionUnknown), "{text}");
+    for text in [
+        "",
+        "v1",
+        "v1.",
+        "v1.a",
+        "v1.a.",
+        "upstream-1",
+        "v1.a.AAAA",
+        "v2.a.AAAA",
+    ] {
+        assert_eq!(
+            all.open("files", "g1", text),
+            Err(Refusal::SessionUnknown),
+            "{text}"
+        );
     }
     assert_eq!(
-        all.open("files", "g1", &format!("v1.a.{}", "A".repeat(SEALED_ID_BYTES_MAX))),
+        all.open(
+            "files",
+            "g1",
+            &format!("v1.a.{}", "A".repeat(SEALED_ID_BYTES_MAX))
+        ),
         Err(Refusal::SessionUnknown)
     );
 }
@@ -64,7 +122,13 @@ fn no_changed_text_opens() {
 #[test]
 fn what_is_no_session_id_is_not_sealed() {
     let all = keys(&[("a", 1)]);
-    for upstream in ["", "a b", "a\r\nb", "é", &"x".repeat(SESSION_ID_BYTES_MAX + 1)] {
+    for upstream in [
+        "",
+        "a b",
+        "a\r\nb",
+        "é",
+        &"x".repeat(SESSION_ID_BYTES_MAX + 1),
+    ] {
         assert_eq!(all.seal("files", "g1", upstream), None, "{upstream}");
     }
     let longest = "x".repeat(SESSION_ID_BYTES_MAX);
@@ -74,10 +138,16 @@ fn what_is_no_session_id_is_not_sealed() {
 
 #[test]
 fn keys_have_distinct_plain_ids() {
-    assert!(matches!(SessionKeys::new(vec![]), Err(SessionKeysError::Count)));
+    assert!(matches!(
+        SessionKeys::new(vec![]),
+        Err(SessionKeysError::Count)
+    ));
     assert!(matches!(
         SessionKeys::new(vec![key("a", 1), key("a", 2)]),
         Err(SessionKeysError::Twice(_))
     ));
-    assert!(matches!(SessionKeys::new(vec![key("A.", 1)]), Err(SessionKeysError::Id(_))));
+    assert!(matches!(
+        SessionKeys::new(vec![key("A.", 1)]),
+        Err(SessionKeysError::Id(_))
+    ));
 }

@@ -13,7 +13,10 @@ fn the_three_shapes_are_told_by_their_members() {
     ));
     assert!(matches!(
         shape(r#"{"jsonrpc":"2.0","id":"a","method":"x","params":{}}"#),
-        Ok(Message::Request { params: Some(_), .. })
+        Ok(Message::Request {
+            params: Some(_),
+            ..
+        })
     ));
     assert!(matches!(
         shape(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#),
@@ -23,14 +26,20 @@ fn the_three_shapes_are_told_by_their_members() {
         r#"{"jsonrpc":"2.0","id":1,"result":null}"#,
         r#"{"jsonrpc":"2.0","id":"1","error":{"code":1}}"#,
     ] {
-        assert!(matches!(shape(response), Ok(Message::Response { .. })), "{response}");
+        assert!(
+            matches!(shape(response), Ok(Message::Response { .. })),
+            "{response}"
+        );
     }
 }
 
 #[test]
 fn an_escaped_method_is_read_decoded() {
     let message = shape(r#"{"jsonrpc":"2.0","id":1,"\u006dethod":"tools\u002fcall"}"#);
-    assert_eq!(message.expect("a request").call().expect("a call").0, "tools/call");
+    assert_eq!(
+        message.expect("a request").call().expect("a call").0,
+        "tools/call"
+    );
 }
 
 #[test]

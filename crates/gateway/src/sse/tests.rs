@@ -16,17 +16,27 @@ fn events(pieces: &[&[u8]]) -> Vec<Event> {
 
 /// What a reader sees: data of the events that have any.
 fn data(events: &[Event]) -> Vec<Vec<u8>> {
-    events.iter().filter_map(Event::data).map(Cow::into_owned).collect()
+    events
+        .iter()
+        .filter_map(Event::data)
+        .map(Cow::into_owned)
+        .collect()
 }
 
 fn raw(events: &[Event]) -> Vec<u8> {
-    events.iter().flat_map(|event| event.raw().to_vec()).collect()
+    events
+        .iter()
+        .flat_map(|event| event.raw().to_vec())
+        .collect()
 }
 
 #[test]
 fn lines_may_end_in_any_of_the_three_ways() {
-    for stream in ["data: a\n\ndata: b\n\n", "data: a\r\rdata: b\r\r", "data: a\r\n\r\ndata: b\r\n\r\n"]
-    {
+    for stream in [
+        "data: a\n\ndata: b\n\n",
+        "data: a\r\rdata: b\r\r",
+        "data: a\r\n\r\ndata: b\r\n\r\n",
+    ] {
         let events = events(&[stream.as_bytes()]);
         assert_eq!(data(&events), [b"a", b"b"], "{stream:?}");
         assert_eq!(raw(&events), stream.as_bytes());
@@ -35,7 +45,12 @@ fn lines_may_end_in_any_of_the_three_ways() {
 
 #[test]
 fn an_event_is_given_out_without_waiting_for_what_follows() {
-    for stream in ["data: a\n\n", "data: a\r\r", "data: a\r\n\r", "data: a\r\n\r\n"] {
+    for stream in [
+        "data: a\n\n",
+        "data: a\r\r",
+        "data: a\r\n\r",
+        "data: a\r\n\r\n",
+    ] {
         assert_eq!(data(&events(&[stream.as_bytes()])), [b"a"], "{stream:?}");
     }
 }
@@ -49,8 +64,10 @@ fn data_lines_are_joined_and_one_space_is_dropped() {
 #[test]
 fn an_event_may_have_no_data_or_empty_data() {
     let all = events(&[b": ping\n\nid: 7\ndata:\n\nid: 8\n\n\n"]);
-    let seen: Vec<Option<Vec<u8>>> =
-        all.iter().map(|event| event.data().map(Cow::into_owned)).collect();
+    let seen: Vec<Option<Vec<u8>>> = all
+        .iter()
+        .map(|event| event.data().map(Cow::into_owned))
+        .collect();
     assert_eq!(seen, [None, Some(vec![]), None, None]);
 }
 
@@ -76,9 +93,14 @@ fn only_messages_are_messages() {
 
 #[test]
 fn other_data_leaves_id_retry_and_comments_alone() {
-    let all = events(&[b": c\r\nid:7\r\nevent: message\r\nretry: 5\r\nx: y\r\ndata: {\r\ndata: }\r\n\r\n"]);
+    let all = events(&[
+        b": c\r\nid:7\r\nevent: message\r\nretry: 5\r\nx: y\r\ndata: {\r\ndata: }\r\n\r\n",
+    ]);
     let rewritten = all[0].with_data(Some(b"[]"));
-    assert_eq!(rewritten, &b": c\nid:7\nevent: message\nretry: 5\ndata: []\n\n"[..]);
+    assert_eq!(
+        rewritten,
+        &b": c\nid:7\nevent: message\nretry: 5\ndata: []\n\n"[..]
+    );
     assert_eq!(all[0].with_data(None), &b": c\nid:7\nretry: 5\n\n"[..]);
     let two_lines = all[0].with_data(Some(b"{\n}"));
     assert_eq!(data(&events(&[&two_lines])), [b"{\n}"]);
@@ -114,7 +136,10 @@ fn any_stream() -> impl Strategy<Value = Vec<u8>> {
     ];
     let end = prop_oneof![Just(&b"\n"[..]), Just(&b"\r"[..]), Just(&b"\r\n"[..])];
     prop::collection::vec((line, end), 0..24).prop_map(|lines| {
-        lines.into_iter().flat_map(|(line, end)| [line, end.to_vec()].concat()).collect()
+        lines
+            .into_iter()
+            .flat_map(|(line, end)| [line, end.to_vec()].concat())
+            .collect()
     })
 }
 

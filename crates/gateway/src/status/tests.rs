@@ -13,7 +13,9 @@ fn every_refusal_of_a_message_carries_a_code_and_is_no_success_by_accident() {
         (Refusal::HeaderMismatch("x"), 400, Some(HEADER_MISMATCH)),
         (Refusal::EnvelopeIncomplete, 400, Some(INVALID_PARAMS)),
         (
-            Refusal::VersionUnsupported { requested: String::new() },
+            Refusal::VersionUnsupported {
+                requested: String::new(),
+            },
             400,
             Some(VERSION_UNSUPPORTED),
         ),
@@ -39,10 +41,18 @@ fn every_refusal_of_a_message_carries_a_code_and_is_no_success_by_accident() {
         (Refusal::UpstreamUnreachable, 502, Some(INTERNAL_ERROR)),
         (Refusal::UpstreamTimeout, 504, Some(INTERNAL_ERROR)),
         (Refusal::UpstreamUnreadable, 502, Some(INTERNAL_ERROR)),
-        (Refusal::UpstreamRefused(StatusCode::NOT_FOUND), 404, Some(INTERNAL_ERROR)),
+        (
+            Refusal::UpstreamRefused(StatusCode::NOT_FOUND),
+            404,
+            Some(INTERNAL_ERROR),
+        ),
     ];
     for (refusal, status, code) in rows {
         let row = refusal.row();
-        assert_eq!((row.status.as_u16(), row.code), (status, code), "{refusal:?}");
+        assert_eq!(
+            (row.status.as_u16(), row.code),
+            (status, code),
+            "{refusal:?}"
+        );
     }
 }

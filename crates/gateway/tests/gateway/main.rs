@@ -1,0 +1,8 @@
+//! The real gateway on loopback in front of a scripted upstream.
+
+mod calls;
+mod channels;
+mod lifecycle;
+mod sessions;
+mod smuggling;
+mod support;

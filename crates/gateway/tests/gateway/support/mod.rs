@@ -1,0 +1,11 @@
+//! What the tests share: counters in memory, a scripted upstream, a gateway, a client.
+
+pub(crate) mod client;
+pub(crate) mod counters;
+pub(crate) mod gateway;
+pub(crate) mod upstream;
+
+pub(crate) use client::{Answer, Ask};
+pub(crate) use counters::{Memory, Mood};
+pub(crate) use gateway::{Rig, RigBuilder};
+pub(crate) use upstream::{Scripted, Seen, Upstream};
