@@ -1,16 +1,42 @@
 //! The metrics of the groups: what a scrape shows of terms, logs and clocks.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use quotum_replica::observe::{Observe, Step};
 use quotum_replica::{Node, ShardId};
 use quotum_telemetry::CounterMetrics;
 use quotum_telemetry::shard::Shard;
 
 use crate::limits::OBSERVE_INTERVAL;
 
+/// The durations of a node's steps, as histograms.
+pub(crate) struct Observer(pub(crate) CounterMetrics);
+
+impl Observe for Observer {
+    fn took(&self, step: Step, duration: Duration) {
+        // The log is one for all groups: its figures stand under the registry.
+        let shard = match step {
+            Step::Commit(shard) | Step::Apply(shard) | Step::Snapshot(shard) => shard,
+            Step::Append | Step::Sync => ShardId::REGISTRY,
+        };
+        let Some(metrics) = self.0.shard(label(shard)) else {
+            return;
+        };
+        match step {
+            Step::Commit(_) => metrics.commit.observe(duration),
+            Step::Apply(_) => metrics.apply.observe(duration),
+            Step::Snapshot(_) => metrics.snapshot.observe(duration),
+            Step::Append => metrics.append.observe(duration),
+            Step::Sync => metrics.sync.observe(duration),
+        }
+    }
+}
+
 /// Keeps the metrics in step with the node, for as long as it is polled.
 pub(crate) async fn observe(node: Node, metrics: CounterMetrics) {
     let mut terms: BTreeMap<ShardId, u64> = BTreeMap::new();
+    let mut repeats: BTreeMap<ShardId, u64> = BTreeMap::new();
     let mut ticks = tokio::time::interval(OBSERVE_INTERVAL);
     loop {
         ticks.tick().await;
@@ -28,6 +54,8 @@ pub(crate) async fn observe(node: Node, metrics: CounterMetrics) {
             if let Some(offset_ms) = group.log_clock_offset_ms {
                 shard.log_clock_offset.set(offset_ms as f64 / 1_000.0);
             }
+            let repeated = repeats.insert(group.shard, group.repeats).unwrap_or(0);
+            shard.dedup_hits.add(group.repeats.saturating_sub(repeated));
             let before = terms.insert(group.shard, group.term).unwrap_or(group.term);
             shard.elections.add(group.term.saturating_sub(before));
         }

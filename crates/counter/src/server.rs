@@ -21,7 +21,7 @@ use crate::limits::{
     CONNECTION_STREAMS_MAX, DRAIN_DEADLINE, KEEPALIVE_PING, KEEPALIVE_PING_DEADLINE,
     PENDING_RESETS_MAX,
 };
-use crate::observe::observe;
+use crate::observe::{Observer, observe};
 use crate::registry::RegistryService;
 
 /// Where unpredictable bytes come from: tokens, ids and nonces are made of them.
@@ -84,7 +84,8 @@ pub fn dialer() -> Dialer {
 // === impl Server ===
 
 impl Server {
-    /// Starts the node on what its disk holds, and serves. It is ready when every group has a
+    /// Starts the node on what its disk holds, and serves; the metrics take the place of the seams'
+    /// observer. It is ready when every group has a
     /// leader and this node has applied what it knows of.
     pub async fn start(
         config: ServerConfig,
@@ -96,6 +97,10 @@ impl Server {
         let caught_up = readiness.latch("every shard has a leader and this node has caught up");
         let metrics = CounterMetrics::new(exposition, config.node.shards);
         let dialer = seams.dialer.clone();
+        let seams = Seams {
+            observer: Arc::new(Observer(metrics.clone())),
+            ..seams
+        };
         let node = Node::start(config.node, seams).await?;
         let leaders = Arc::new(Leaders::new(dialer));
         let tokens = Tokens::new(&config.admin_token, &config.master_key);

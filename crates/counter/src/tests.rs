@@ -88,6 +88,7 @@ impl Cluster {
                 disk: Arc::new(MemoryDisk::new()),
                 clock: Arc::new(RealClock),
                 dialer: dialer(),
+                observer: Arc::new(quotum_replica::observe::Unobserved),
                 seed: id,
             };
             let build = BuildInfo {

@@ -17,7 +17,10 @@ fn main() -> std::io::Result<()> {
         units,
         shadow,
     };
-    let id = |seq| RequestId { epoch: Epoch(1), seq };
+    let id = |seq| RequestId {
+        epoch: Epoch(1),
+        seq,
+    };
     let minute = item(b"minute", Window::Minute, 2, false);
     let other = item(b"other", Window::Duration { ms: 90_000 }, 1, true);
     let acquire = |seq, items: &[Item]| Command::Acquire {
@@ -25,23 +28,32 @@ fn main() -> std::io::Result<()> {
         acked_seq: 0,
         items: items.iter().cloned().collect(),
     };
-    let commands = vec![
+    let commands = [
         Command::Open,
         acquire(1, &[minute.clone(), other.clone()]),
-        acquire(2, &[minute.clone()]),
+        acquire(2, std::slice::from_ref(&minute)),
         acquire(3, &[minute.clone(), minute.clone()]),
-        acquire(2, &[minute.clone()]),
+        acquire(2, std::slice::from_ref(&minute)),
         Command::Refund { id: id(1) },
         Command::Refund { id: id(9) },
-        Command::Peek { items: [other].into_iter().collect() },
+        Command::Peek {
+            items: [other].into_iter().collect(),
+        },
     ];
-    let stamp = Stamp { log: LogTime::from_ms(1_767_610_800_000), reference_ms: 5 };
+    let stamp = Stamp {
+        log: LogTime::from_ms(1_767_610_800_000),
+        reference_ms: 5,
+    };
     let mut state = State::new(1);
     std::fs::create_dir_all(corpus.join("batch"))?;
     std::fs::create_dir_all(corpus.join("snapshot"))?;
     for count in 1..=commands.len() {
         let commands = commands[..count].to_vec();
-        let batch = Batch { stamp, caps: Caps { counters_max: 3 }, commands };
+        let batch = Batch {
+            stamp,
+            caps: Caps { counters_max: 3 },
+            commands,
+        };
         std::fs::write(corpus.join(format!("batch/{count}")), batch.encode())?;
         state.apply_batch(&batch);
         std::fs::write(corpus.join(format!("snapshot/{count}")), state.encode())?;

@@ -34,6 +34,8 @@ pub struct State {
     pub(crate) counters: Counters,
     pub(crate) clients: BTreeMap<Epoch, Arc<Client>>,
     pub(crate) next_epoch: u64,
+    /// Seen by nothing but [`State::repeats`].
+    repeats: u64,
 }
 
 /// One decided item: where its counter is and how it stands before the command.
@@ -63,6 +65,7 @@ impl State {
             counters: Counters::new(hash_seed),
             clients: BTreeMap::new(),
             next_epoch: 1,
+            repeats: 0,
         }
     }
 
@@ -82,6 +85,12 @@ impl State {
             .values()
             .map(|client| client.slots_used())
             .sum()
+    }
+
+    /// How many requests repeated an id that was decided before, since this state was made. Not
+    /// part of what replicas agree on.
+    pub fn repeats(&self) -> u64 {
+        self.repeats
     }
 
     pub fn epochs_open(&self) -> usize {
@@ -185,7 +194,11 @@ impl State {
         match client.slot(id.seq) {
             Err(outcome) => return outcome,
             Ok(Slot::Cancelled) => return Outcome::Cancelled,
-            Ok(Slot::Resolved(verdict)) => return verdict.again(now, items),
+            Ok(Slot::Resolved(verdict)) => {
+                let outcome = verdict.again(now, items);
+                self.repeats += 1;
+                return outcome;
+            }
             Ok(Slot::Empty) => {}
         }
 

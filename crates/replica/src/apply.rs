@@ -10,6 +10,7 @@ use openraft::{EntryPayload, OptionalSend};
 use tokio::sync::watch;
 
 use crate::machine::Machine;
+use crate::observe::{Step, Watch};
 use crate::raft::{LogId, Reply, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::snapshot::SnapshotStore;
 
@@ -20,6 +21,7 @@ pub struct Applier {
     snapshots: SnapshotStore,
     /// Where keys go in hash tables; no outcome depends on it.
     seed: u64,
+    watch: Watch,
     /// The index of the last entry applied.
     progress: Arc<watch::Sender<u64>>,
 }
@@ -35,7 +37,12 @@ pub struct Applied {
 
 impl Applier {
     /// Starts from the snapshot on the disk, or from nothing.
-    pub(crate) fn open(machine: Machine, snapshots: SnapshotStore, seed: u64) -> io::Result<Self> {
+    pub(crate) fn open(
+        machine: Machine,
+        snapshots: SnapshotStore,
+        seed: u64,
+        watch: Watch,
+    ) -> io::Result<Self> {
         let mut applied = Applied {
             machine,
             last: None,
@@ -55,6 +62,7 @@ impl Applier {
             shared: Arc::new(Mutex::new(applied)),
             snapshots,
             seed,
+            watch,
             progress,
         })
     }
@@ -91,6 +99,7 @@ impl RaftStateMachine<TypeConfig> for Applier {
         S: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + OptionalSend,
     {
         while let Some((entry, responder)) = entries.try_next().await? {
+            let start_us = self.watch.start_us();
             let reply = {
                 let mut applied = self.read();
                 let reply = match entry.payload {
@@ -110,6 +119,7 @@ impl RaftStateMachine<TypeConfig> for Applier {
                 applied.last = Some(entry.log_id);
                 reply
             };
+            self.watch.took(Step::Apply(self.snapshots.shard), start_us);
             if let Some(responder) = responder {
                 responder.send(reply);
             }
@@ -156,6 +166,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Applier {
     type SnapshotData = Bytes;
 
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
+        let start_us = self.watch.start_us();
         let (meta, frozen) = {
             let applied = self.read();
             (Self::meta(&applied), applied.machine.freeze())
@@ -164,6 +175,8 @@ impl RaftSnapshotBuilder<TypeConfig> for Applier {
             .snapshots
             .write(&meta, move || frozen.encode().into())
             .await?;
+        self.watch
+            .took(Step::Snapshot(self.snapshots.shard), start_us);
         Ok(Snapshot { meta, snapshot })
     }
 }

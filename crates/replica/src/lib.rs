@@ -10,7 +10,7 @@
 //! * [`propose`]: many decisions, one log entry. * [`clock`]: stamps and the reference clock.
 //! * [`log`]: votes and entries on disk. * [`apply`], [`machine`], [`snapshot`]: what they build.
 //! * [`network`], [`peer`]: the two ends of a connection between nodes. * [`wire`]: its messages.
-//! * [`disk`]: the seam to the disk. * [`limits`]: the named maximum of everything here.
+//! * [`disk`]: the seam to the disk. [`observe`]: the seam to whoever watches. * [`limits`]: the named maximum of everything here.
 
 pub mod apply;
 pub mod clock;
@@ -20,6 +20,7 @@ pub mod log;
 pub mod machine;
 pub mod network;
 pub mod node;
+pub mod observe;
 pub mod peer;
 pub mod propose;
 pub mod raft;

@@ -17,8 +17,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::mpsc;
 
+use crate::clock::RealClock;
 use crate::disk::SharedDisk;
 use crate::limits::{SEGMENT_BYTES, SEGMENT_BYTES_MIN, WRITER_QUEUE_MAX};
+use crate::observe::{Unobserved, Watch};
 use crate::raft::{Entry, LogId, Vote};
 
 pub(crate) mod record;
@@ -131,6 +133,16 @@ impl Shared {
 impl Log {
     /// Recovers what the disk holds and starts the writer.
     pub async fn open(disk: SharedDisk, config: LogConfig) -> Result<Self, LogError> {
+        let watch = Watch::new(Arc::new(RealClock), Arc::new(Unobserved));
+        Self::open_watched(disk, config, watch).await
+    }
+
+    /// The same, with somebody watching.
+    pub(crate) async fn open_watched(
+        disk: SharedDisk,
+        config: LogConfig,
+        watch: Watch,
+    ) -> Result<Self, LogError> {
         if config.segment_bytes < SEGMENT_BYTES_MIN {
             return Err(LogError::SegmentTooSmall);
         }
@@ -141,7 +153,13 @@ impl Log {
             stats: Default::default(),
         });
         let (queue, operations) = mpsc::channel(WRITER_QUEUE_MAX);
-        let task = writer::run(operations, segments, shared.clone(), config.durability);
+        let task = writer::run(
+            operations,
+            segments,
+            shared.clone(),
+            config.durability,
+            watch,
+        );
         disk.spawn("quotum-log", Box::pin(task));
         Ok(Self { shared, queue })
     }

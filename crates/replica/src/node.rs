@@ -22,6 +22,7 @@ use crate::limits::{
 use crate::log::{Log, LogConfig, LogError, ShardId};
 use crate::machine::Machine;
 use crate::network::{ClusterId, Dialer, Network, Peers};
+use crate::observe::{SharedObserver, Watch};
 use crate::propose::{Decided, Group, ProposeError, Proposer, Readings};
 use crate::raft::{Member, Raft, Reply, Runtime};
 use crate::snapshot::SnapshotStore;
@@ -66,6 +67,7 @@ pub struct Seams {
     pub disk: SharedDisk,
     pub clock: SharedClock,
     pub dialer: Dialer,
+    pub observer: SharedObserver,
     /// Where all randomness of the node comes from.
     pub seed: u64,
 }
@@ -160,7 +162,8 @@ impl Node {
         let raft_config = raft_config(config.timings)?;
         let identity = Identity::load(&seams.disk, &config, mix(seams.seed)).await?;
         let id = identity.node;
-        let log = Log::open(seams.disk.clone(), config.log).await?;
+        let watch = Watch::new(seams.clock.clone(), seams.observer.clone());
+        let log = Log::open_watched(seams.disk.clone(), config.log, watch.clone()).await?;
         let peers = Arc::new(Peers::new(id, seams.dialer.clone()));
         if let Some(cluster) = identity.cluster {
             peers.cluster.set(cluster).expect("it is set here first");
@@ -175,7 +178,8 @@ impl Node {
                 disk: seams.disk.clone(),
                 shard,
             };
-            let applier = Applier::open(machine, snapshots, mix(seams.seed ^ 0x5eed))?;
+            let seed = mix(seams.seed ^ 0x5eed);
+            let applier = Applier::open(machine, snapshots, seed, watch.clone())?;
             let network = Network {
                 peers: peers.clone(),
                 shard,
@@ -191,6 +195,7 @@ impl Node {
                     shard,
                     raft,
                     applier,
+                    watch: watch.clone(),
                 },
             );
         }

@@ -17,6 +17,7 @@ use crate::apply::Applier;
 use crate::limits::{ENTRY_BYTES_MAX, PROPOSE_DEADLINE, PROPOSE_QUEUE_MAX};
 use crate::log::ShardId;
 use crate::machine::Machine;
+use crate::observe::{Step, Watch};
 use crate::raft::{LogId, Member, Payload, Raft, Reply, TypeConfig};
 
 type LeaderId = openraft::alias::CommittedLeaderIdOf<TypeConfig>;
@@ -60,6 +61,7 @@ pub(crate) struct Group {
     pub(crate) shard: ShardId,
     pub(crate) raft: Raft,
     pub(crate) applier: Applier,
+    pub(crate) watch: Watch,
 }
 
 /// What the proposer of a shard is asked for.
@@ -112,6 +114,7 @@ impl Group {
         payload: Bytes,
         expected: Option<LeaderId>,
     ) -> Result<(LogId, Reply), ProposeError> {
+        let start_us = self.watch.start_us();
         let deadline = tokio::time::Instant::now() + PROPOSE_DEADLINE;
         loop {
             let (responder, answer) = ProgressResponder::complete_only();
@@ -126,7 +129,10 @@ impl Group {
             let result = tokio::time::timeout_at(deadline, answer).await;
             let result = result.map_err(|_| ProposeError::Unknown)?;
             match result.map_err(|_| ProposeError::Stopped)? {
-                Ok(written) => return Ok((written.log_id, written.data)),
+                Ok(written) => {
+                    self.watch.took(Step::Commit(self.shard), start_us);
+                    return Ok((written.log_id, written.data));
+                }
                 // Nothing was appended: the lease of a leader is renewed with the next heartbeat.
                 Err(ClientWriteError::ForwardToLeader(forward))
                     if forward.reason == ForwardReason::LeaseExpired

@@ -71,8 +71,9 @@ impl StoreBuilder<TypeConfig, store::LogStore, Applier> for Builder {
         let disk: SharedDisk = Arc::new(MemoryDisk::new());
         let log = Log::open(disk.clone(), CONFIG).await.unwrap();
         let snapshots = SnapshotStore { disk, shard: SHARD };
+        let watch = Watch::new(Arc::new(RealClock), Arc::new(Unobserved));
         let machine = Machine::Registry(quotum_registry::State::new());
-        let applier = Applier::open(machine, snapshots, 1).unwrap();
+        let applier = Applier::open(machine, snapshots, 1, watch).unwrap();
         Ok(((), log.shard(SHARD), applier))
     }
 }

@@ -14,6 +14,7 @@ use super::record::Record;
 use super::segment::Segments;
 use super::{Durability, Shared};
 use crate::limits::WRITE_BYTES_MAX;
+use crate::observe::{Step, Watch};
 use crate::raft::TypeConfig;
 
 /// What a shard asks of the writer: records, and who waits for them.
@@ -70,6 +71,7 @@ pub(crate) async fn run(
     mut segments: Segments,
     shared: Arc<Shared>,
     durability: Durability,
+    watch: Watch,
 ) {
     let mut failed: Option<(io::ErrorKind, String)> = None;
     let mut round = Vec::new();
@@ -82,7 +84,9 @@ pub(crate) async fn run(
         }
         if failed.is_none() {
             let idle = operations.is_empty();
-            if let Err(error) = write(records, &mut segments, &shared, durability, idle).await {
+            if let Err(error) =
+                write(records, &mut segments, &shared, durability, idle, &watch).await
+            {
                 tracing::error!(%error, "the log cannot be written: this node stops");
                 failed = Some((error.kind(), error.to_string()));
             }
@@ -104,7 +108,9 @@ async fn write(
     shared: &Shared,
     durability: Durability,
     idle: bool,
+    watch: &Watch,
 ) -> io::Result<()> {
+    let start_us = watch.start_us();
     let mut buffer = Vec::new();
     let mut purges = false;
     let mut must_sync = durability == Durability::Fsync;
@@ -133,7 +139,9 @@ async fn write(
     }
     flush(&mut buffer, segments, shared)?;
     if must_sync {
+        let sync_us = watch.start_us();
         segments.sync().await?;
+        watch.took(Step::Sync, sync_us);
         shared.stats.syncs.fetch_add(1, Ordering::Relaxed);
         // With nothing to follow soon, a mark says that all before it was synced: damage to the
         // last records can then be told from a torn write.
@@ -142,6 +150,7 @@ async fn write(
             flush(&mut buffer, segments, shared)?;
         }
     }
+    watch.took(Step::Append, start_us);
     if purges {
         let shards = shared.shards().clone_heads();
         segments.recycle(&shards)?;

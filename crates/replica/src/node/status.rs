@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use openraft::async_runtime::WatchReceiver;
 
 use super::Node;
+use quotum_limit::Stamp;
+
 use crate::log::ShardId;
 use crate::machine::Machine;
 use crate::propose::Group;
@@ -38,8 +40,10 @@ pub struct GroupStatus {
     pub matched: BTreeMap<u64, u64>,
     pub counters_live: usize,
     pub requests_held: usize,
+    /// Requests that repeated an id which was decided before, since the start.
+    pub repeats: u64,
     pub log_time_ms: u64,
-    /// Log time less the reference clock, in milliseconds; positive: ahead.
+    /// Log time less the reference clock when the last entry was stamped, in milliseconds.
     pub log_clock_offset_ms: Option<i64>,
 }
 
@@ -93,18 +97,22 @@ impl Node {
         let metrics = metrics.borrow_watched().clone();
         let membership = metrics.membership_config.membership();
         let matched = metrics.replication.iter().flatten();
-        let (counters_live, requests_held, log_time_ms) = match &group.applier.read().machine {
+        let (counters_live, requests_held, repeats, stamp) = match &group.applier.read().machine {
             Machine::Counters(state) => (
                 state.counters_live(),
                 state.requests_held(),
-                state.last_stamp().log.ms,
+                state.repeats(),
+                state.last_stamp(),
             ),
-            Machine::Registry(_) => (0, 0, 0),
+            Machine::Registry(_) => (0, 0, 0, Stamp::default()),
         };
+        let is_leader = metrics.current_leader == Some(self.id());
+        let log_ms = i64::try_from(stamp.log.ms).unwrap_or(i64::MAX);
+        let reference_ms = i64::try_from(stamp.reference_ms).unwrap_or(i64::MAX);
         GroupStatus {
             shard: group.shard,
             term: metrics.current_term,
-            is_leader: metrics.current_leader == Some(self.id()),
+            is_leader,
             leader: metrics.current_leader,
             last_log_index: metrics.last_log_index.unwrap_or(0),
             applied_index: metrics.last_applied.map_or(0, |id| id.index()),
@@ -115,8 +123,10 @@ impl Node {
                 .collect(),
             counters_live,
             requests_held,
-            log_time_ms,
-            log_clock_offset_ms: None,
+            repeats,
+            log_time_ms: stamp.log.ms,
+            log_clock_offset_ms: (stamp.reference_ms > 0)
+                .then(|| log_ms.saturating_sub(reference_ms)),
         }
     }
 }

@@ -53,6 +53,7 @@ impl Life {
             disk: Arc::new(disk.clone()),
             clock: Arc::new(RealClock),
             dialer,
+            observer: Arc::new(crate::observe::Unobserved),
             seed: id,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -378,6 +379,7 @@ async fn a_disk_of_another_node_is_refused() {
         disk: Arc::new(disk),
         clock: Arc::new(RealClock),
         dialer: Dialer::new(|_| unreachable!("nobody is dialled")),
+        observer: Arc::new(crate::observe::Unobserved),
         seed: 5,
     };
     let other = NodeConfig {
