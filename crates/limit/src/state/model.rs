@@ -66,7 +66,6 @@ pub(crate) fn any_script() -> impl Strategy<Value = Vec<Step>> {
         2 => (0..4_usize).prop_map(|back| Action::Refund { back }),
         1 => Just(Action::RefundAhead),
     ];
-    // Short enough that no request is forgotten while a script refers to it: four steps back.
     let wait = prop_oneof![4 => 0..400_u64, 1 => 0..DEDUP_TTL_MS / 5];
     let step = (wait, action).prop_map(|(wait_ms, action)| Step { wait_ms, action });
     vec(step, 0..60)
@@ -75,17 +74,25 @@ pub(crate) fn any_script() -> impl Strategy<Value = Vec<Step>> {
 /// The commands of a script, with their times.
 fn commands(epoch: Epoch, start: LogTime, script: &[Step]) -> Vec<(LogTime, Command)> {
     let mut now = start;
-    let mut sent: Vec<(RequestId, Items)> = Vec::new();
+    let mut sent: Vec<(LogTime, RequestId, Items)> = Vec::new();
     let mut seq = 0;
+    let mut ahead: Option<LogTime> = None;
     let mut out = Vec::new();
     for step in script {
         now = now.plus_ms(step.wait_ms);
-        let earlier = |back: usize| sent.len().checked_sub(back + 1).map(|at| sent[at].clone());
+        // A script refers to nothing that may be forgotten: the model forgets nothing.
+        let earlier = |back: usize| {
+            let (at, id, items) = sent[sent.len().checked_sub(back + 1)?].clone();
+            (now.since(at) < DEDUP_TTL_MS).then_some((id, items))
+        };
         let command = match &step.action {
             Action::Acquire(items) => {
                 seq += 1;
+                if ahead.take().is_some_and(|at| now.since(at) >= DEDUP_TTL_MS) {
+                    seq += 1;
+                }
                 let id = RequestId { epoch, seq };
-                sent.push((id, items.clone()));
+                sent.push((now, id, items.clone()));
                 Command::Acquire {
                     id,
                     acked_seq: 0,
