@@ -2,9 +2,9 @@
 //! own; this one only knows their order.
 //!
 //! # Layout
-//! * [`admit`]: the steps that need no body: hygiene, the grant, room for another request.
-//! * [`message`]: a message, from its bytes to the answer.
-//! * [`govern`]: calls of tools: decided, sent, settled.
+//! * `admit`: the steps that need no body: hygiene, the grant, room for another request.
+//! * `message`: a message, from its bytes to the answer.
+//! * `govern`: calls of tools: decided, sent, settled.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -137,7 +137,8 @@ impl Relay {
             .inspector
             .inspect(&data, &mut |tool| audience.sees(tool));
         let Ok(inspected) = inspected else {
-            tracing::warn!(server = %audience.grant.server.spec.name, "held back an unreadable event");
+            let server = &audience.grant.server.spec.name;
+            tracing::warn!(%server, "held back an unreadable event");
             if self.state == State::Open {
                 self.state = State::Damaged;
             }
