@@ -1,0 +1,183 @@
+//! `quotum cluster`: the counter nodes, and which of them belong to the cluster.
+
+use std::fmt::Write;
+
+use quotum_api::cluster::{
+    AddRequest, InitRequest, RemoveRequest, Shard, StatusRequest, StatusResponse,
+};
+use quotum_registry::documents::timestamp;
+use serde_json::{Value, json};
+
+use super::reach::Cluster as Reached;
+use crate::arguments::Cluster;
+use crate::environment::Environment;
+use crate::failure::Failure;
+use crate::output::{self, Format};
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) fn run(
+    command: &Cluster,
+    environment: &Environment,
+    format: Format,
+) -> Result<(), Failure> {
+    let reach = match command {
+        Cluster::Status(options) => &options.reach,
+        Cluster::Init(options) => &options.reach,
+        Cluster::Add(options) => &options.reach,
+        Cluster::Remove(options) => &options.reach,
+    };
+    super::block_on(reach, environment, async |cluster: Reached| match command {
+        Cluster::Status(_) => status(&cluster, format).await,
+        Cluster::Init(_) => init(&cluster, format).await,
+        Cluster::Add(options) => add(&cluster, &options.peer_address, format).await,
+        Cluster::Remove(options) => remove(&cluster, options.node, format).await,
+    })
+}
+
+async fn status(cluster: &Reached, format: Format) -> Result<(), Failure> {
+    let answer = cluster.members(StatusRequest {}, |mut client, request| async move {
+        client.status(request).await
+    });
+    let status = answer.await?;
+    output::show(format, || text(&status), &value(&status))
+}
+
+async fn init(cluster: &Reached, format: Format) -> Result<(), Failure> {
+    let answer = cluster.members(InitRequest {}, |mut client, request| async move {
+        client.init(request).await
+    });
+    let id = answer.await?.cluster_id;
+    let text = || format!("cluster {id} of one node; `quotum cluster add` adds others");
+    output::show(format, text, &json!({ "cluster_id": id }))
+}
+
+async fn add(cluster: &Reached, peer_address: &str, format: Format) -> Result<(), Failure> {
+    let request = AddRequest {
+        peer_address: peer_address.to_owned(),
+    };
+    let answer = cluster.members(request, |mut client, request| async move {
+        client.add(request).await
+    });
+    let node = answer.await?.node;
+    let text = || format!("node {node} has caught up and votes");
+    output::show(format, text, &json!({ "node": node }))
+}
+
+async fn remove(cluster: &Reached, node: u64, format: Format) -> Result<(), Failure> {
+    let answer = cluster.members(RemoveRequest { node }, |mut client, request| async move {
+        client.remove(request).await
+    });
+    answer.await?;
+    let text = || format!("node {node} is removed; its data must not be used again");
+    output::show(format, text, &json!({ "node": node }))
+}
+
+fn text(status: &StatusResponse) -> String {
+    let id = match status.cluster_id.is_empty() {
+        true => "none: this node is new",
+        false => &status.cluster_id,
+    };
+    let mut text = format!(
+        "cluster {id}\nas node {} sees it, version {}\n\n",
+        status.node, status.version
+    );
+    let nodes = status.nodes.iter().map(|node| {
+        let (peer, client) = (node.peer_address.clone(), node.client_address.clone());
+        vec![node.id.to_string(), client, peer]
+    });
+    let nodes: Vec<Vec<String>> = nodes.collect();
+    writeln!(
+        text,
+        "{}\n",
+        output::table(&["NODE", "CLIENTS", "PEERS"], &nodes)
+    )
+    .expect("a string grows");
+    let shards: Vec<Vec<String>> = status.shards.iter().map(row).collect();
+    let header = [
+        "SHARD", "LEADER", "TERM", "LAST", "APPLIED", "VOTERS", "LEARNERS", "COUNTERS", "LOG TIME",
+        "BEHIND",
+    ];
+    text.push_str(&output::table(&header, &shards));
+    text
+}
+
+fn row(shard: &Shard) -> Vec<String> {
+    let list = |nodes: &[u64]| match nodes.is_empty() {
+        true => "-".to_owned(),
+        false => nodes
+            .iter()
+            .map(u64::to_string)
+            .collect::<Vec<_>>()
+            .join(","),
+    };
+    let behind = shard
+        .matched
+        .iter()
+        .filter(|matched| matched.index < shard.last_log_index);
+    let behind: Vec<String> = behind
+        .map(|matched| {
+            format!(
+                "{} by {}",
+                matched.node,
+                shard.last_log_index - matched.index
+            )
+        })
+        .collect();
+    vec![
+        shard.name.clone(),
+        match shard.leader {
+            0 => "none".to_owned(),
+            leader => leader.to_string(),
+        },
+        shard.term.to_string(),
+        shard.last_log_index.to_string(),
+        shard.applied_index.to_string(),
+        list(&shard.voters),
+        list(&shard.learners),
+        shard.counters_live.to_string(),
+        match shard.log_time_ms {
+            0 => "-".to_owned(),
+            at_ms => timestamp::format(at_ms),
+        },
+        match behind.is_empty() {
+            true => "-".to_owned(),
+            false => behind.join(", "),
+        },
+    ]
+}
+
+fn value(status: &StatusResponse) -> Value {
+    let node = |node: &quotum_api::cluster::Node| {
+        json!({
+            "id": node.id,
+            "peer_address": node.peer_address,
+            "client_address": node.client_address,
+        })
+    };
+    let shard = |shard: &Shard| {
+        let matched = |matched: &quotum_api::cluster::Matched| json!({ "node": matched.node, "index": matched.index });
+        json!({
+            "name": shard.name,
+            "term": shard.term,
+            "leader": (shard.leader != 0).then_some(shard.leader),
+            "last_log_index": shard.last_log_index,
+            "applied_index": shard.applied_index,
+            "voters": shard.voters,
+            "learners": shard.learners,
+            "matched": shard.matched.iter().map(matched).collect::<Vec<_>>(),
+            "counters_live": shard.counters_live,
+            // As text: it needs all of 64 bits.
+            "digest": format!("{:016x}", shard.digest),
+            "log_time_ms": shard.log_time_ms,
+        })
+    };
+    json!({
+        "cluster_id": status.cluster_id,
+        "node": status.node,
+        "version": status.version,
+        "nodes": status.nodes.iter().map(node).collect::<Vec<_>>(),
+        "shards": status.shards.iter().map(shard).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,66 @@
+use quotum_api::cluster::{Matched, Node, Shard, StatusResponse};
+
+use super::{text, value};
+
+fn status() -> StatusResponse {
+    StatusResponse {
+        cluster_id: "c0ffee".to_owned(),
+        node: 1,
+        nodes: vec![Node {
+            id: 1,
+            peer_address: "a:2".to_owned(),
+            client_address: "a:1".to_owned(),
+        }],
+        shards: vec![Shard {
+            name: "0".to_owned(),
+            term: 3,
+            last_log_index: 10,
+            applied_index: 9,
+            voters: vec![1, 2],
+            matched: vec![
+                Matched { node: 1, index: 10 },
+                Matched { node: 2, index: 7 },
+            ],
+            digest: u64::MAX,
+            log_time_ms: 86_400_000,
+            ..Shard::default()
+        }],
+        version: "0.1.0".to_owned(),
+    }
+}
+
+#[test]
+fn the_table_shows_who_is_behind_and_who_leads() {
+    let text = text(&status());
+    let last = text.lines().last().unwrap();
+    let cells: Vec<&str> = last
+        .split("  ")
+        .map(str::trim)
+        .filter(|cell| !cell.is_empty())
+        .collect();
+    let expected = [
+        "0",
+        "none",
+        "3",
+        "10",
+        "9",
+        "1,2",
+        "-",
+        "0",
+        "1970-01-02T00:00:00Z",
+        "2 by 3",
+    ];
+    assert_eq!(cells, expected);
+    assert!(
+        text.contains("NODE  CLIENTS  PEERS\n1     a:1      a:2\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn programs_get_numbers_and_a_digest_as_text() {
+    let value = value(&status());
+    assert_eq!(value["shards"][0]["digest"], "ffffffffffffffff");
+    assert_eq!(value["shards"][0]["leader"], serde_json::Value::Null);
+    assert_eq!(value["nodes"][0]["client_address"], "a:1");
+}

@@ -1,0 +1,197 @@
+//! Reaching the cluster: its nodes, the admin token, and requests that are asked again.
+
+use std::time::Instant;
+
+use quotum_api::cluster::cluster_client::ClusterClient;
+use quotum_api::registry::registry_client::RegistryClient;
+use quotum_registry::secret::token::Token;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::Channel;
+use tonic::{Code, Request, Response, Status};
+
+use crate::arguments::Reach;
+use crate::environment::Environment;
+use crate::failure::Failure;
+use crate::limits::{
+    ADMIN_ADDRESSES_MAX, ADMIN_CALL_MAX, ADMIN_CONNECT_MAX, ADMIN_MESSAGE_BYTES_MAX,
+    ADMIN_RETRY_MAX, LOOK_EVERY,
+};
+use crate::secrets;
+use crate::settings::addresses;
+
+#[cfg(test)]
+mod tests;
+
+/// The variable with the nodes, and the one with the token.
+const ADDRESS: &str = "QUOTUM_ADDRESS";
+const ADMIN_TOKEN: &str = "QUOTUM_ADMIN_TOKEN";
+
+/// A cluster and the right to administer it.
+#[derive(Clone)]
+pub(crate) struct Cluster {
+    nodes: Vec<String>,
+    authorization: MetadataValue<Ascii>,
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    /// The cluster that an operator means.
+    pub(crate) fn of(reach: &Reach, environment: &Environment) -> Result<Self, Failure> {
+        let token = match &reach.admin_token_file {
+            Some(path) => secrets::read_admin_token(path)?,
+            None => {
+                let text = environment.get(ADMIN_TOKEN).ok_or_else(|| {
+                    Failure::usage("the admin token is missing")
+                        .next(format!("use --admin-token-file FILE, or set {ADMIN_TOKEN}"))
+                })?;
+                secrets::admin_token(text)
+                    .map_err(|error| Failure::usage(ADMIN_TOKEN).because(&error))?
+            }
+        };
+        let named: Vec<&str> = match reach.address.is_empty() {
+            false => reach.address.iter().map(String::as_str).collect(),
+            true => environment
+                .get(ADDRESS)
+                .unwrap_or_default()
+                .split(',')
+                .collect(),
+        };
+        let named = named
+            .into_iter()
+            .map(str::trim)
+            .filter(|text| !text.is_empty());
+        let nodes = named.map(addresses::node).collect::<Result<Vec<_>, _>>();
+        let nodes = nodes.map_err(|message| Failure::usage(format!("--address: {message}")))?;
+        Self::new(nodes, &token)
+    }
+
+    pub(crate) fn new(nodes: Vec<String>, token: &Token) -> Result<Self, Failure> {
+        if nodes.is_empty() {
+            return Err(Failure::usage("no counter node is named")
+                .next(format!("use --address HOST:PORT, or set {ADDRESS}")));
+        }
+        if nodes.len() > ADMIN_ADDRESSES_MAX {
+            let text = format!("at most {ADMIN_ADDRESSES_MAX} counter nodes can be named");
+            return Err(Failure::usage(text));
+        }
+        let mut authorization: MetadataValue<Ascii> = format!("Bearer {}", token.as_str())
+            .parse()
+            .expect("a token is visible ASCII");
+        authorization.set_sensitive(true);
+        Ok(Self {
+            nodes,
+            authorization,
+        })
+    }
+
+    /// Asks the registry. What a node cannot answer for a moment is asked again, at the next one.
+    pub(crate) async fn registry<T: Clone, U, F>(
+        &self,
+        message: T,
+        call: impl Fn(RegistryClient<Channel>, Request<T>) -> F,
+    ) -> Result<U, Failure>
+    where
+        F: Future<Output = Result<Response<U>, Status>>,
+    {
+        self.ask(message, |channel, request| {
+            let client = RegistryClient::new(channel)
+                .max_decoding_message_size(ADMIN_MESSAGE_BYTES_MAX)
+                .max_encoding_message_size(ADMIN_MESSAGE_BYTES_MAX);
+            call(client, request)
+        })
+        .await
+    }
+
+    /// Asks the service of the cluster's members, likewise.
+    pub(crate) async fn members<T: Clone, U, F>(
+        &self,
+        message: T,
+        call: impl Fn(ClusterClient<Channel>, Request<T>) -> F,
+    ) -> Result<U, Failure>
+    where
+        F: Future<Output = Result<Response<U>, Status>>,
+    {
+        self.ask(message, |channel, request| {
+            call(ClusterClient::new(channel), request)
+        })
+        .await
+    }
+
+    async fn ask<T: Clone, U, F>(
+        &self,
+        message: T,
+        call: impl Fn(Channel, Request<T>) -> F,
+    ) -> Result<U, Failure>
+    where
+        F: Future<Output = Result<Response<U>, Status>>,
+    {
+        let begun = Instant::now();
+        let mut last = None;
+        loop {
+            for node in &self.nodes {
+                let channel = match connect(node).await {
+                    Ok(channel) => channel,
+                    Err(failure) => {
+                        last = Some(failure);
+                        continue;
+                    }
+                };
+                let mut request = Request::new(message.clone());
+                request
+                    .metadata_mut()
+                    .insert("authorization", self.authorization.clone());
+                let answer = tokio::time::timeout(ADMIN_CALL_MAX, call(channel, request)).await;
+                match answer {
+                    Ok(Ok(answer)) => return Ok(answer.into_inner()),
+                    Ok(Err(status)) if status.code() == Code::Unavailable => {
+                        last = Some(refused(node, &status));
+                    }
+                    Ok(Err(status)) => return Err(refused(node, &status)),
+                    Err(_) => {
+                        let text = format!("{node} did not answer within {ADMIN_CALL_MAX:?}");
+                        return Err(Failure::failed(text).next(
+                            "what was asked for may have happened: look before you repeat it",
+                        ));
+                    }
+                }
+            }
+            if begun.elapsed() >= ADMIN_RETRY_MAX {
+                return Err(last.unwrap_or_else(|| Failure::failed("no node was asked")));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Cluster").field(&self.nodes).finish()
+    }
+}
+
+async fn connect(node: &str) -> Result<Channel, Failure> {
+    let unreachable = || Failure::failed(format!("{node} cannot be reached"));
+    let endpoint = quotum_client::dialer::endpoint("http", node, ADMIN_CONNECT_MAX)
+        .map_err(|error| unreachable().because(&error))?;
+    match tokio::time::timeout(ADMIN_CONNECT_MAX, endpoint.connect()).await {
+        Ok(connected) => connected.map_err(|error| {
+            unreachable()
+                .because(&error)
+                .next("is this the client port of a counter node?")
+        }),
+        Err(_) => Err(unreachable()),
+    }
+}
+
+/// What a node said, and what to do about it.
+fn refused(node: &str, status: &Status) -> Failure {
+    let failure = Failure::failed(format!("{node}: {}", status.message()));
+    match status.code() {
+        Code::Unauthenticated => failure.next("check the admin token"),
+        Code::Unavailable => failure.next("`quotum cluster status` shows who is missing"),
+        Code::Aborted => failure.stale().next("try again"),
+        Code::Unimplemented => failure.next("is this the client port of a counter node?"),
+        _ => failure,
+    }
+}

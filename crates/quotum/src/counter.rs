@@ -1,0 +1,90 @@
+//! `quotum counter`: one node of the counter service.
+
+use std::sync::Arc;
+
+use quotum_counter::{Listeners, Server, ServerConfig};
+use quotum_replica::Seams;
+use quotum_replica::clock::RealClock;
+use quotum_replica::disk::real::RealDisk;
+use quotum_telemetry::Readiness;
+
+use crate::arguments::Service;
+use crate::environment::Environment;
+use crate::failure::Failure;
+use crate::files;
+use crate::limits::TAKE_OVER_MAX;
+use crate::process::{self, Admin, Endings};
+use crate::secrets;
+use crate::settings::counter::CounterSettings;
+
+pub(crate) fn run(options: &Service, environment: &Environment) -> Result<(), Failure> {
+    let settings = CounterSettings::load(&options.config, environment)
+        .map_err(|error| Failure::usage("the configuration is refused").because(&error))?;
+    settings.logging.start()?;
+    settings.settings.log();
+    process::runtime()?.block_on(serve(settings, options.exit_with_stdin))
+}
+
+async fn serve(settings: CounterSettings, exit_with_stdin: bool) -> Result<(), Failure> {
+    let mut endings = Endings::listen(exit_with_stdin)?;
+    let folder = &settings.data_dir;
+    let unusable = |error: std::io::Error| {
+        Failure::failed(format!("data_dir: {}", folder.display())).because(&error)
+    };
+    files::make_folder(folder).map_err(unusable)?;
+    // Two processes on one log would break every promise.
+    let claim = process::claim(folder, TAKE_OVER_MAX)?;
+    let disk = RealDisk::open(folder).map_err(unusable)?;
+    let listeners = Listeners {
+        client: process::listen("listen", settings.listen).await?,
+        peer: process::listen("peer_listen", settings.peer_listen).await?,
+    };
+    let listener = process::listen("admin_listen", settings.admin_listen).await?;
+    let admin = Admin::start(listener, Readiness::new(), process::exposition());
+    let seams = Seams {
+        disk: Arc::new(disk),
+        clock: Arc::new(RealClock),
+        dialer: quotum_counter::dialer(),
+        // The server puts its own in place.
+        observer: Arc::new(quotum_replica::observe::Unobserved),
+        seed: secrets::draw_seed(),
+    };
+    let config = ServerConfig {
+        node: settings.node,
+        bootstrap: settings.bootstrap,
+        master_key: settings.master_key,
+        admin_token: settings.admin_token,
+        random: Arc::new(secrets::fill),
+    };
+    let server = Server::start(
+        config,
+        seams,
+        listeners,
+        &admin.exposition,
+        &admin.readiness,
+    );
+    let server = server
+        .await
+        .map_err(|error| Failure::failed("the node cannot start").because(&error))?;
+    tracing::info!(node = server.node().id(), "serving");
+    let ended = tokio::select! {
+        biased;
+        why = server.failed() => Err(why),
+        ending = endings.next() => Ok(ending),
+    };
+    let leaving = admin.readiness.latch("leaving");
+    if let Ok(ending) = &ended {
+        tracing::info!(?ending, "leaving");
+        server.shutdown().await;
+    }
+    drop(leaving);
+    admin.shutdown().await;
+    drop(claim);
+    match ended {
+        Ok(_) => Ok(()),
+        Err(why) => {
+            tracing::error!(why, "the node has failed");
+            Err(Failure::failed(format!("the node has failed: {why}")))
+        }
+    }
+}

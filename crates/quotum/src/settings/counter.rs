@@ -1,0 +1,204 @@
+//! The settings of a counter node.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use quotum_limit::Caps;
+use quotum_registry::MasterKey;
+use quotum_registry::secret::token::Token;
+use quotum_replica::limits::{SEGMENT_BYTES_MIN, SHARDS_MAX};
+use quotum_replica::node::Timings;
+use quotum_replica::{Durability, LogConfig, Member, NodeConfig};
+
+use super::key::Key;
+use super::{Settings, SettingsError, addresses};
+use crate::environment::Environment;
+use crate::process::Logging;
+
+/// Every key of `counter.toml`.
+pub(crate) const KEYS: &[Key] = &[
+    Key::text("data_dir"),
+    Key::text("listen"),
+    Key::text("peer_listen"),
+    Key::text("admin_listen"),
+    Key::text("advertise"),
+    Key::text("advertise_client"),
+    Key::text("advertise_peer"),
+    Key::integer("node_id"),
+    Key::list("peers"),
+    Key::integer("bootstrap_expect"),
+    Key::text("secret_key_file"),
+    Key::text("secret_key").secret(),
+    Key::text("admin_token_file"),
+    Key::text("admin_token").secret(),
+    Key::integer("shards").or("1"),
+    Key::text("durability").or("fsync"),
+    Key::integer("segment_bytes").or("67108864"),
+    Key::integer("counters_max").or("1000000"),
+    Key::integer("heartbeat_ms").or("50"),
+    Key::integer("election_min_ms").or("150"),
+    Key::integer("election_max_ms").or("250"),
+    Key::text("log").or("info,openraft=warn"),
+    Key::text("log_format").or("json"),
+];
+
+/// The largest segment, and the most counters, that make sense on one machine.
+const SEGMENT_BYTES_MAX: u64 = 4 << 30;
+const COUNTERS_MAX: u64 = 1_000_000_000;
+/// The most nodes of a cluster.
+const NODES_MAX: u64 = 15;
+/// The longest timing of the consensus.
+const TIMING_MS_MAX: u64 = 60_000;
+
+/// What a counter node is made of.
+#[derive(Debug)]
+pub(crate) struct CounterSettings {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) listen: SocketAddr,
+    pub(crate) peer_listen: SocketAddr,
+    pub(crate) admin_listen: SocketAddr,
+    pub(crate) node: NodeConfig,
+    pub(crate) bootstrap: Option<quotum_counter::Bootstrap>,
+    pub(crate) master_key: MasterKey,
+    pub(crate) admin_token: Token,
+    pub(crate) logging: Logging,
+    pub(crate) settings: Settings,
+}
+
+// === impl CounterSettings ===
+
+impl CounterSettings {
+    pub(crate) fn load(path: &Path, environment: &Environment) -> Result<Self, SettingsError> {
+        Self::of(Settings::load(path, KEYS, environment)?)
+    }
+
+    pub(crate) fn of(settings: Settings) -> Result<Self, SettingsError> {
+        let text = |key| settings.text(key).ok_or_else(|| settings.missing(key));
+        let listen = settings.socket("listen")?;
+        let peer_listen = settings.socket("peer_listen")?;
+        Ok(Self {
+            data_dir: text("data_dir")?.into(),
+            listen,
+            peer_listen,
+            admin_listen: settings.socket("admin_listen")?,
+            node: node(&settings, listen, peer_listen)?,
+            bootstrap: bootstrap(&settings)?,
+            master_key: settings.master_key()?,
+            admin_token: settings.admin_token()?,
+            logging: settings.logging()?,
+            settings,
+        })
+    }
+}
+
+fn node(
+    settings: &Settings,
+    listen: SocketAddr,
+    peer_listen: SocketAddr,
+) -> Result<NodeConfig, SettingsError> {
+    let durability = match settings.text("durability") {
+        Some("fsync") => Durability::Fsync,
+        Some("os") => Durability::Os,
+        _ => return Err(settings.invalid("durability", "use \"fsync\" or \"os\"")),
+    };
+    let id = match settings.get("node_id") {
+        None => None,
+        // Small enough for every language that may read it from JSON.
+        Some(_) => Some(settings.between("node_id", 1, (1 << 53) - 1)?),
+    };
+    let shards = settings.between("shards", 1, u64::from(SHARDS_MAX))?;
+    let counters_max = settings.between("counters_max", 1, COUNTERS_MAX)?;
+    let most = SEGMENT_BYTES_MAX;
+    Ok(NodeConfig {
+        id,
+        member: Member {
+            client_address: advertised(settings, "advertise_client", "listen", listen)?,
+            peer_address: advertised(settings, "advertise_peer", "peer_listen", peer_listen)?,
+        },
+        shards: u32::try_from(shards).expect("it is at most SHARDS_MAX"),
+        caps: Caps {
+            counters_max: usize::try_from(counters_max).expect("a machine has 64 bits"),
+        },
+        log: LogConfig {
+            durability,
+            segment_bytes: settings.between("segment_bytes", SEGMENT_BYTES_MIN, most)?,
+        },
+        timings: timings(settings)?,
+    })
+}
+
+/// Where others reach a port of this node: `advertise_*` as it is, `advertise` with the port that
+/// it listens on, or the socket itself if it names one address of this machine.
+fn advertised(
+    settings: &Settings,
+    key: &'static str,
+    listen_key: &'static str,
+    listen: SocketAddr,
+) -> Result<String, SettingsError> {
+    if let Some(text) = settings.text(key) {
+        return match addresses::split(text) {
+            Some(_) => Ok(text.to_owned()),
+            None => Err(settings.invalid(key, format!("{text:?} is no address: use HOST:PORT"))),
+        };
+    }
+    if listen.port() == 0 {
+        let message = "port 0 tells nobody where this node is: choose a port";
+        return Err(settings.invalid(listen_key, message));
+    }
+    match settings.text("advertise") {
+        Some(host) if addresses::is_host(host) => Ok(format!("{host}:{}", listen.port())),
+        Some(host) => {
+            let message = format!("{host:?} is no host: use a name or an address, without a port");
+            Err(settings.invalid("advertise", message))
+        }
+        None if listen.ip().is_unspecified() => {
+            let message = "this address tells nobody where this node is: set `advertise` too";
+            Err(settings.invalid(listen_key, message))
+        }
+        None => Ok(listen.to_string()),
+    }
+}
+
+fn timings(settings: &Settings) -> Result<Timings, SettingsError> {
+    let heartbeat_ms = settings.between("heartbeat_ms", 1, TIMING_MS_MAX)?;
+    let election_min_ms = settings.between("election_min_ms", 1, TIMING_MS_MAX)?;
+    let election_max_ms = settings.between("election_max_ms", 1, TIMING_MS_MAX)?;
+    if election_min_ms < 2 * heartbeat_ms {
+        let message = format!(
+            "{election_min_ms} must be at least twice `heartbeat_ms`, which is {heartbeat_ms}"
+        );
+        return Err(settings.invalid("election_min_ms", message));
+    }
+    if election_max_ms <= election_min_ms {
+        let message = format!(
+            "{election_max_ms} must be more than `election_min_ms`, which is {election_min_ms}"
+        );
+        return Err(settings.invalid("election_max_ms", message));
+    }
+    Ok(Timings {
+        heartbeat: Duration::from_millis(heartbeat_ms),
+        election_min: Duration::from_millis(election_min_ms),
+        election_max: Duration::from_millis(election_max_ms),
+    })
+}
+
+fn bootstrap(settings: &Settings) -> Result<Option<quotum_counter::Bootstrap>, SettingsError> {
+    let peers = settings.nodes("peers")?;
+    if settings.get("bootstrap_expect").is_none() {
+        return match peers.is_empty() {
+            true => Ok(None),
+            false => Err(settings.missing("bootstrap_expect")),
+        };
+    }
+    let expect = settings.between("bootstrap_expect", 1, NODES_MAX)?;
+    let expect = usize::try_from(expect).expect("it is small");
+    if peers.len() > expect || peers.len() + 1 < expect {
+        let message = format!(
+            "{expect} nodes are expected, and `peers` names {}: name all of them, with or without this one",
+            peers.len()
+        );
+        return Err(settings.invalid("bootstrap_expect", message));
+    }
+    Ok(Some(quotum_counter::Bootstrap { peers, expect }))
+}
