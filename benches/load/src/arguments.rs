@@ -1,0 +1,227 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use http::Uri;
+use quotum_limit::Window;
+use quotum_limit::limits::UNITS_MAX;
+
+use crate::limits::{
+    ADDRESSES_MAX, BATCH_MAX, CONNECTIONS_MAX, IN_FLIGHT_MAX, KEYS_MAX, PIDS_MAX, RATE_MAX,
+    RUN_MAX, STREAM_IDS_MAX, STREAM_MESSAGES_MAX,
+};
+
+#[cfg(test)]
+mod tests;
+
+/// A load generator for counter nodes and MCP gateways
+///
+/// Prints one JSON object. Exits with 1 if anything was answered with an error, or not at all.
+#[derive(Debug, Parser)]
+#[command(name = "quotum-load", version, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) target: Target,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Target {
+    /// Decisions by streams to the leader
+    NativeStream(NativeStream),
+    /// Decisions one at a time, by requests to the leader
+    NativeUnary(NativeUnary),
+    /// Calls of one tool, to a gateway or to an MCP server
+    Http(Http),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NativeStream {
+    #[command(flatten)]
+    pub(crate) nodes: Nodes,
+    /// Commands of one message
+    #[arg(long, value_name = "B", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(BATCH_MAX)))]
+    pub(crate) batch: u32,
+    #[command(flatten)]
+    pub(crate) load: Load,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NativeUnary {
+    #[command(flatten)]
+    pub(crate) nodes: Nodes,
+    #[command(flatten)]
+    pub(crate) load: Load,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Http {
+    /// Where the MCP endpoints are; connections go to them in turn
+    #[arg(long = "addr", value_name = "URL", value_delimiter = ',', required = true, value_parser = parse_url)]
+    pub(crate) urls: Vec<Uri>,
+    /// The tool that is called
+    #[arg(long)]
+    pub(crate) tool: String,
+    /// The arguments of the calls
+    #[arg(long = "args", value_name = "JSON", default_value = "{}", value_parser = parse_object)]
+    pub(crate) arguments: serde_json::Value,
+    /// The file with the token of a grant [default: the token in QUOTUM_TOKEN, if any]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Taken so that all commands have the same options: calls of one grant share their counters
+    #[arg(long, hide = true)]
+    pub(crate) keys: Option<u32>,
+    #[command(flatten)]
+    pub(crate) load: Load,
+}
+
+/// What is asked of the counter nodes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Nodes {
+    /// Counter nodes: one that answers is enough to find the leader
+    #[arg(
+        long = "addr",
+        value_name = "HOST:PORT",
+        value_delimiter = ',',
+        required = true
+    )]
+    pub(crate) addresses: Vec<String>,
+    /// Counters, each of which is as likely as any other
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=i64::from(KEYS_MAX)))]
+    pub(crate) keys: u32,
+    /// What one counter admits in a window
+    #[arg(long, value_name = "M", default_value_t = 1_000_000_000, value_parser = clap::value_parser!(u64).range(0..=UNITS_MAX))]
+    pub(crate) max: u64,
+    /// second, minute, hour, day, week, month, or a duration such as 90s
+    #[arg(long, value_name = "W", default_value = "hour")]
+    pub(crate) window: Window,
+    /// The shard that decides
+    #[arg(long, default_value_t = 0)]
+    pub(crate) shard: u32,
+}
+
+/// How much load, and for how long.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Load")]
+pub(crate) struct Load {
+    /// The most requests without an answer; of a stream: messages
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(IN_FLIGHT_MAX)))]
+    pub(crate) in_flight: u32,
+    /// Decisions a second, whatever the answers take; without it, a request follows each answer
+    #[arg(long, value_name = "R", value_parser = parse_rate)]
+    pub(crate) rate: Option<f64>,
+    /// How long to measure, in seconds
+    #[arg(long, value_name = "S", value_parser = parse_seconds)]
+    pub(crate) secs: Duration,
+    /// How long the load runs before it is measured, in seconds
+    #[arg(long, value_name = "S", default_value = "2", value_parser = parse_seconds)]
+    pub(crate) warmup_secs: Duration,
+    /// Processes whose CPU time is measured
+    #[arg(long, value_name = "PID", value_delimiter = ',')]
+    pub(crate) pids: Vec<u32>,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value = "json")]
+    pub(crate) output: Format,
+}
+
+/// How the result is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// One object in one line.
+    Json,
+}
+
+// === impl Arguments ===
+
+impl Arguments {
+    /// What a single option cannot tell.
+    pub(crate) fn check(self) -> Result<Self, clap::Error> {
+        let complain = |text: String| Err(Self::command().error(ErrorKind::ValueValidation, text));
+        let load = self.target.load();
+        if load.secs.is_zero() {
+            return complain("--secs must be more than 0".to_owned());
+        }
+        if load.pids.len() > PIDS_MAX {
+            return complain(format!("--pids: at most {PIDS_MAX}"));
+        }
+        let addresses = match &self.target {
+            Target::NativeStream(of) => of.nodes.addresses.len(),
+            Target::NativeUnary(of) => of.nodes.addresses.len(),
+            Target::Http(of) => of.urls.len(),
+        };
+        if addresses > ADDRESSES_MAX {
+            return complain(format!("--addr: at most {ADDRESSES_MAX}"));
+        }
+        let connections = match &self.target {
+            Target::NativeStream(of) => of.streams(),
+            Target::NativeUnary(_) => 1,
+            Target::Http(of) => of.load.in_flight as usize,
+        };
+        if connections > CONNECTIONS_MAX {
+            return complain(format!(
+                "--in-flight: this takes {connections} connections, and {CONNECTIONS_MAX} are the most"
+            ));
+        }
+        Ok(self)
+    }
+}
+
+// === impl Target ===
+
+impl Target {
+    pub(crate) fn load(&self) -> &Load {
+        match self {
+            Self::NativeStream(of) => &of.load,
+            Self::NativeUnary(of) => &of.load,
+            Self::Http(of) => &of.load,
+        }
+    }
+}
+
+// === impl NativeStream ===
+
+impl NativeStream {
+    /// How many streams it takes, each a client with a connection and an epoch of its own.
+    pub(crate) fn streams(&self) -> usize {
+        let messages = STREAM_IDS_MAX / self.batch as usize;
+        let messages = messages.clamp(1, STREAM_MESSAGES_MAX);
+        (self.load.in_flight as usize).div_ceil(messages)
+    }
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "no number of seconds")?;
+    let duration = Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?;
+    match duration <= RUN_MAX {
+        true => Ok(duration),
+        false => Err(format!("at most {} seconds", RUN_MAX.as_secs())),
+    }
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text
+        .parse()
+        .map_err(|_| "no number of decisions a second")?;
+    match rate > 0.0 && rate <= RATE_MAX {
+        true => Ok(rate),
+        false => Err(format!("more than 0 and at most {RATE_MAX}")),
+    }
+}
+
+fn parse_url(text: &str) -> Result<Uri, String> {
+    let url: Uri = text.parse().map_err(|error| format!("no URL: {error}"))?;
+    match url.scheme_str() == Some("http") && url.host().is_some_and(|host| !host.is_empty()) {
+        true => Ok(url),
+        false => Err("no http://HOST:PORT/PATH".to_owned()),
+    }
+}
+
+fn parse_object(text: &str) -> Result<serde_json::Value, String> {
+    match serde_json::from_str(text) {
+        Ok(object @ serde_json::Value::Object(_)) => Ok(object),
+        Ok(_) => Err("no JSON object".to_owned()),
+        Err(error) => Err(format!("no JSON: {error}")),
+    }
+}

@@ -1,0 +1,92 @@
+//! Connections to counter nodes, and which of them leads.
+
+use tokio::time::{Instant, sleep, timeout};
+use tonic::Status;
+use tonic::transport::{Channel, Endpoint};
+
+use quotum_api::counter::counter_client::CounterClient;
+use quotum_api::counter::{OpenRequest, ShardsRequest};
+
+use crate::failure::Failure;
+use crate::limits::{
+    ASK_TIMEOUT, CONNECT_TIMEOUT, CONNECTION_WINDOW_BYTES, ELECTION_INTERVAL, ELECTION_MAX,
+    STREAM_WINDOW_BYTES,
+};
+
+/// Where clients reach the leader of `shard`. Waits for an election, but not for a node.
+pub(crate) async fn find(addresses: &[String], shard: u32) -> Result<String, Failure> {
+    let deadline = Instant::now() + ELECTION_MAX;
+    loop {
+        let mut failure = None;
+        let mut answered = false;
+        for address in addresses {
+            match leaders(address).await {
+                Ok(leaders) => {
+                    answered = true;
+                    let leader = usize::try_from(shard).ok().and_then(|at| leaders.get(at));
+                    match leader {
+                        None => {
+                            let shards = leaders.len();
+                            return Err(Failure::NoShard { shard, shards });
+                        }
+                        Some(leader) if !leader.is_empty() => return Ok(leader.clone()),
+                        Some(_) => {}
+                    }
+                }
+                Err(error) => failure = Some(error),
+            }
+        }
+        if !answered && let Some(failure) = failure {
+            return Err(failure);
+        }
+        if Instant::now() >= deadline {
+            return Err(Failure::NoLeader { shard });
+        }
+        sleep(ELECTION_INTERVAL).await;
+    }
+}
+
+/// A connection of its own.
+pub(crate) async fn connect(address: &str) -> Result<Channel, Failure> {
+    let failure = |source: tonic::transport::Error| Failure::Connect {
+        address: address.to_owned(),
+        source: source.into(),
+    };
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(failure)?;
+    let endpoint = endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+    endpoint.connect().await.map_err(failure)
+}
+
+/// A new client epoch of `shard`.
+pub(crate) async fn open_epoch(
+    channel: &Channel,
+    address: &str,
+    shard: u32,
+) -> Result<u64, Failure> {
+    let mut client = CounterClient::new(channel.clone());
+    let opened = timeout(ASK_TIMEOUT, client.open(OpenRequest { shard })).await;
+    Ok(answer(address, opened)?.epoch)
+}
+
+async fn leaders(address: &str) -> Result<Vec<String>, Failure> {
+    let mut client = CounterClient::new(connect(address).await?);
+    let shards = timeout(ASK_TIMEOUT, client.shards(ShardsRequest {})).await;
+    Ok(answer(address, shards)?.leaders)
+}
+
+/// What a node answered, if it did.
+pub(crate) fn answer<T>(
+    address: &str,
+    answer: Result<Result<tonic::Response<T>, Status>, tokio::time::error::Elapsed>,
+) -> Result<T, Failure> {
+    let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("it took too long")));
+    let answer = answer.map_err(|source| Failure::Ask {
+        address: address.to_owned(),
+        source: Box::new(source),
+    })?;
+    Ok(answer.into_inner())
+}

@@ -1,0 +1,284 @@
+//! `http`: calls of one tool by POST, as clients without a session make them, over connections that
+//! are kept, one for each call in flight.
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::arguments::Http;
+use crate::failure::{Failure, line, shortened};
+use crate::lane::{Lane, Next};
+use crate::limits::{BODY_BYTES_MAX, CONNECT_TIMEOUT};
+use crate::tally::Counted;
+use crate::timer::Timer;
+
+#[cfg(test)]
+mod tests;
+
+/// The newest protocol version that knows sessions, which are optional in it.
+const VERSION: &str = "2025-11-25";
+
+/// How a denial begins, and what follows when no counter answered.
+const DENIED: &str = "[POLICY DENIED] ";
+const UNAVAILABLE: &str = "The rate limit cannot be checked right now.";
+
+/// Connections, each of which is idle or has one call on it.
+#[derive(Debug)]
+pub(crate) struct Link {
+    idle: Vec<Connection>,
+    timer: Timer,
+}
+
+#[derive(Debug)]
+struct Connection {
+    call: Call,
+    sender: SendRequest<Full<Bytes>>,
+    /// Moves the bytes; ends with this.
+    _driver: AbortOnDropHandle<()>,
+}
+
+/// The call that one connection repeats.
+#[derive(Debug, Clone)]
+struct Call {
+    url: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// A JSON-RPC response, as much of it as is counted.
+#[derive(Debug, Deserialize)]
+struct Response<'a> {
+    #[serde(borrow)]
+    result: Option<CallResult<'a>>,
+    #[serde(borrow)]
+    error: Option<RpcError<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct CallResult<'a> {
+    #[serde(rename = "isError", default)]
+    is_error: bool,
+    #[serde(borrow, default)]
+    content: Vec<Content<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Content<'a> {
+    #[serde(borrow, default)]
+    text: Cow<'a, str>,
+}
+
+#[derive(Debug, Deserialize)]
+struct RpcError<'a> {
+    code: i64,
+    #[serde(borrow, default)]
+    message: Cow<'a, str>,
+}
+
+/// The token in a file, or the one given.
+pub(crate) fn token(file: Option<&Path>, given: Option<String>) -> Result<Option<String>, Failure> {
+    let Some(file) = file else {
+        return Ok(given);
+    };
+    let token = std::fs::read_to_string(file).map_err(|source| Failure::TokenFile {
+        file: file.to_owned(),
+        source,
+    })?;
+    Ok(Some(token.trim().to_owned()))
+}
+
+// === impl Link ===
+
+impl Link {
+    /// Opens as many connections as calls may be in flight, to the URLs in turn.
+    pub(crate) async fn open(http: &Http, token: Option<&str>) -> Result<Self, Failure> {
+        let params = serde_json::json!({ "name": http.tool, "arguments": http.arguments });
+        let body = serde_json::json!({
+            "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params,
+        });
+        let body = Bytes::from(body.to_string());
+        let mut idle = Vec::new();
+        for url in http.urls.iter().cycle().take(http.load.in_flight as usize) {
+            let call = Call {
+                url: url.clone(),
+                headers: headers(url, token)?,
+                body: body.clone(),
+            };
+            idle.push(Connection::open(call).await?);
+        }
+        // The last is taken first: turn them round, so that the URLs come in their order.
+        idle.reverse();
+        Ok(Self {
+            idle,
+            timer: Timer::new()?,
+        })
+    }
+
+    /// Makes the calls of `lane` until it is over and everything is answered.
+    pub(crate) async fn drive(&mut self, lane: &mut Lane) -> Result<(), Failure> {
+        let mut flights = FuturesUnordered::new();
+        loop {
+            let next = loop {
+                match lane.next(Instant::now()) {
+                    Next::Send(order) => {
+                        let connection = self.idle.pop();
+                        let connection = connection.expect("as many as may be in flight");
+                        flights.push(async move { (order.ordinal, connection.call().await) });
+                    }
+                    other => break other,
+                }
+            };
+            if next == Next::Over && flights.is_empty() {
+                return Ok(());
+            }
+            let due = match next {
+                Next::Wait(due) => Some(due),
+                _ => None,
+            };
+            tokio::select! {
+                biased;
+                Some((ordinal, called)) = flights.next(), if !flights.is_empty() => {
+                    let (connection, counted) = called?;
+                    self.idle.push(connection);
+                    lane.answer(ordinal, Instant::now(), counted);
+                }
+                waited = self.timer.until(due.unwrap_or_else(Instant::now)), if due.is_some() => waited?,
+            }
+        }
+    }
+}
+
+// === impl Connection ===
+
+impl Connection {
+    async fn open(call: Call) -> Result<Self, Failure> {
+        let host = call.url.host().unwrap_or_default();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let port = call.url.port_u16().unwrap_or(80);
+        let failure = |source: Box<dyn std::error::Error + Send + Sync>| Failure::Connect {
+            address: format!("{host}:{port}"),
+            source,
+        };
+        let connected = timeout(CONNECT_TIMEOUT, TcpStream::connect((host, port))).await;
+        let stream = connected.map_err(|error| failure(error.into()))?;
+        let stream = stream.map_err(|error| failure(error.into()))?;
+        stream
+            .set_nodelay(true)
+            .map_err(|error| failure(error.into()))?;
+        let shaken = handshake(TokioIo::new(stream)).await;
+        let (sender, driver) = shaken.map_err(|error| failure(error.into()))?;
+        let driver = tokio::spawn(async move {
+            // The call that is on it hears of it too.
+            let _ended = driver.await;
+        });
+        Ok(Self {
+            call,
+            sender,
+            _driver: AbortOnDropHandle::new(driver),
+        })
+    }
+
+    /// Makes one call. A connection that the other side has closed is opened again, before or
+    /// after the call, never for a second attempt.
+    async fn call(mut self) -> Result<(Self, Counted), Failure> {
+        if self.sender.ready().await.is_err() {
+            self = Self::open(self.call).await?;
+        }
+        let counted = match self.exchange().await {
+            Ok(counted) => counted,
+            Err(error) => {
+                self = Self::open(self.call).await?;
+                Counted::error(1, line(error.as_ref()))
+            }
+        };
+        Ok((self, counted))
+    }
+
+    async fn exchange(&mut self) -> Result<Counted, Box<dyn std::error::Error + Send + Sync>> {
+        let mut request = Request::new(Full::new(self.call.body.clone()));
+        *request.method_mut() = Method::POST;
+        request.headers_mut().clone_from(&self.call.headers);
+        let path = self.call.url.path_and_query().cloned();
+        *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
+        let (head, body) = self.sender.send_request(request).await?.into_parts();
+        let body = Limited::new(body, BODY_BYTES_MAX)
+            .collect()
+            .await?
+            .to_bytes();
+        let kind = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let is_stream = kind.is_some_and(|kind| kind.starts_with(b"text/event-stream"));
+        Ok(count(head.status, is_stream, &body))
+    }
+}
+
+fn headers(url: &Uri, token: Option<&str>) -> Result<HeaderMap, Failure> {
+    const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+    let mut headers = HeaderMap::new();
+    let host = url.authority().map_or("", |authority| authority.as_str());
+    let host = HeaderValue::from_str(host).expect("a URL is visible ASCII");
+    headers.insert(HOST, host);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let accept = HeaderValue::from_static("application/json, text/event-stream");
+    headers.insert(ACCEPT, accept);
+    headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(VERSION));
+    if let Some(token) = token {
+        let bearer = HeaderValue::from_str(&format!("Bearer {token}"));
+        let mut bearer = bearer.map_err(|_| Failure::Token)?;
+        bearer.set_sensitive(true);
+        headers.insert(AUTHORIZATION, bearer);
+    }
+    Ok(headers)
+}
+
+/// What an answer says of its call.
+fn count(status: StatusCode, is_stream: bool, body: &[u8]) -> Counted {
+    let complain = |what: &str| Counted::error(1, shortened(&format!("{status}: {what}")));
+    let response = match is_stream {
+        false => serde_json::from_slice(body).ok(),
+        true => last_event(body),
+    };
+    let Some(response) = response else {
+        return complain(&String::from_utf8_lossy(body));
+    };
+    let (result, error): (Option<CallResult<'_>>, Option<RpcError<'_>>) =
+        (response.result, response.error);
+    if let Some(error) = error {
+        return complain(&format!("error {}: {}", error.code, error.message));
+    }
+    let Some(result) = result.filter(|_| status == StatusCode::OK) else {
+        return complain("no result");
+    };
+    let text = result.content.first().map_or("", |content| &content.text);
+    match text.strip_prefix(DENIED) {
+        _ if !result.is_error => Counted {
+            admitted: 1,
+            ..Counted::default()
+        },
+        Some(reason) if !reason.starts_with(UNAVAILABLE) => Counted {
+            denied: 1,
+            ..Counted::default()
+        },
+        _ => complain(text),
+    }
+}
+
+/// The response in an event stream: events before it are notifications.
+fn last_event(body: &[u8]) -> Option<Response<'_>> {
+    let lines = body.split(|byte| *byte == b'\n').rev();
+    let data = lines.filter_map(|line| line.strip_prefix(b"data:"));
+    let mut responses = data.filter_map(|data| serde_json::from_slice(data).ok());
+    responses.find(|response: &Response<'_>| response.result.is_some() || response.error.is_some())
+}

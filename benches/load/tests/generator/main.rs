@@ -1,0 +1,7 @@
+//! The program against a node that decides for real, and against an MCP server.
+
+mod calls;
+mod decisions;
+mod node;
+mod program;
+mod server;

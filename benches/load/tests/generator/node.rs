@@ -1,0 +1,248 @@
+//! One counter node: a real gRPC service over a real decision core, on a port of loopback.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+
+use quotum_api::counter::counter_server::{Counter, CounterServer};
+use quotum_api::counter::not_decided::Reason;
+use quotum_api::counter::{self, DecideRequest, DecideResponse, decide_response, outcome};
+use quotum_limit::{Batch, Caps, Command, LogTime, Outcome, Stamp, State};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Request, Response, Status, Streaming};
+
+const CAPS: Caps = Caps {
+    counters_max: 100_000,
+};
+
+/// What a node does with decisions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mood {
+    Decides,
+    /// Says that its queue is full.
+    IsOverloaded,
+    /// Ends the stream at the first message, and refuses requests.
+    Breaks,
+}
+
+/// A node that serves until the test ends.
+#[derive(Clone)]
+pub(crate) struct Node {
+    pub(crate) address: String,
+    /// Where it says that the leader is.
+    leader: String,
+    mood: Mood,
+    shared: Arc<Mutex<Shared>>,
+}
+
+struct Shared {
+    state: State,
+    decided: Decided,
+}
+
+/// What the node did.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Decided {
+    pub(crate) admitted: u64,
+    pub(crate) denied: u64,
+    pub(crate) other: u64,
+    pub(crate) messages: u64,
+    pub(crate) acked_seq_max: u64,
+    pub(crate) epochs: u64,
+    /// Request ids that it still keeps.
+    pub(crate) requests_held: u64,
+    pub(crate) counters: u64,
+}
+
+// === impl Node ===
+
+impl Node {
+    /// A node that leads.
+    pub(crate) async fn start(mood: Mood) -> Self {
+        Self::start_with(mood, None).await
+    }
+
+    /// A node that knows the leader and decides nothing itself.
+    pub(crate) async fn follower(leader: &Self) -> Self {
+        Self::start_with(Mood::Breaks, Some(leader.address.clone())).await
+    }
+
+    /// What it did so far.
+    pub(crate) fn decided(&self) -> Decided {
+        let shared = self.shared.lock().unwrap();
+        Decided {
+            epochs: shared.state.epochs_open() as u64,
+            requests_held: shared.state.requests_held() as u64,
+            counters: shared.state.counters_live() as u64,
+            ..shared.decided.clone()
+        }
+    }
+
+    async fn start_with(mood: Mood, leader: Option<String>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let node = Self {
+            leader: leader.unwrap_or_else(|| address.clone()),
+            address,
+            mood,
+            shared: Arc::new(Mutex::new(Shared {
+                state: State::new(1),
+                decided: Decided::default(),
+            })),
+        };
+        let server = tonic::transport::Server::builder();
+        let serving = server
+            .tcp_nodelay(true)
+            .add_service(CounterServer::new(node.clone()))
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        tokio::spawn(serving);
+        node
+    }
+
+    fn answer(&self, message: DecideRequest) -> Result<DecideResponse, Status> {
+        let tag = message.tag;
+        let result = match self.mood {
+            Mood::Decides => {
+                let acked_seq = message.acked_seq;
+                let commands = message.into_commands();
+                let commands =
+                    commands.map_err(|error| Status::invalid_argument(error.to_string()))?;
+                let outcomes = self.apply(acked_seq, commands);
+                decide_response::Result::Decided(counter::Decided {
+                    outcomes: outcomes.into_iter().map(Into::into).collect(),
+                    position: None,
+                })
+            }
+            Mood::IsOverloaded => decide_response::Result::NotDecided(counter::NotDecided {
+                reason: Reason::Overloaded.into(),
+                message: "the queue is full".to_owned(),
+            }),
+            Mood::Breaks => return Err(Status::unavailable("as told")),
+        };
+        Ok(DecideResponse {
+            tag,
+            result: Some(result),
+            leader: self.leader.clone(),
+        })
+    }
+
+    fn apply(&self, acked_seq: u64, commands: Vec<Command>) -> Vec<Outcome> {
+        let mut shared = self.shared.lock().unwrap();
+        let batch = Batch {
+            stamp: Stamp {
+                log: LogTime::from_ms(1_700_000_000_000),
+                reference_ms: 0,
+            },
+            caps: CAPS,
+            commands,
+        };
+        let outcomes = shared.state.apply_batch(&batch);
+        let decided = &mut shared.decided;
+        decided.messages += 1;
+        decided.acked_seq_max = decided.acked_seq_max.max(acked_seq);
+        for outcome in &outcomes {
+            match outcome {
+                Outcome::Admitted { .. } => decided.admitted += 1,
+                Outcome::Denied { .. } => decided.denied += 1,
+                Outcome::Opened { .. } => {}
+                _ => decided.other += 1,
+            }
+        }
+        outcomes
+    }
+}
+
+#[tonic::async_trait]
+impl Counter for Node {
+    type DecideStream = Pin<Box<dyn Stream<Item = Result<DecideResponse, Status>> + Send>>;
+
+    async fn decide(
+        &self,
+        request: Request<Streaming<DecideRequest>>,
+    ) -> Result<Response<Self::DecideStream>, Status> {
+        let node = self.clone();
+        let answers = request
+            .into_inner()
+            .map(move |message| node.answer(message?));
+        Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn acquire(
+        &self,
+        request: Request<counter::AcquireRequest>,
+    ) -> Result<Response<counter::AcquireResponse>, Status> {
+        let counter::AcquireRequest {
+            shard,
+            epoch,
+            seq,
+            acked_seq,
+            items,
+        } = request.into_inner();
+        let acquire = counter::command::Acquire { seq, items };
+        let kind = counter::command::Kind::Acquire(acquire);
+        let message = DecideRequest {
+            shard,
+            epoch,
+            acked_seq,
+            commands: vec![counter::Command { kind: Some(kind) }],
+            ..DecideRequest::default()
+        };
+        match self.answer(message)?.result {
+            Some(decide_response::Result::Decided(decided)) => {
+                Ok(Response::new(counter::AcquireResponse {
+                    outcome: decided.outcomes.into_iter().next(),
+                    position: None,
+                    epoch,
+                    seq,
+                    leader: self.leader.clone(),
+                }))
+            }
+            _ => Err(Status::resource_exhausted("the queue is full")),
+        }
+    }
+
+    async fn open(
+        &self,
+        _: Request<counter::OpenRequest>,
+    ) -> Result<Response<counter::OpenResponse>, Status> {
+        let outcome = self.apply(0, vec![Command::Open]).remove(0);
+        match counter::Outcome::from(outcome).kind {
+            Some(outcome::Kind::Opened(opened)) => Ok(Response::new(counter::OpenResponse {
+                epoch: opened.epoch,
+                position: None,
+                leader: self.leader.clone(),
+            })),
+            other => Err(Status::internal(format!("{other:?}"))),
+        }
+    }
+
+    async fn shards(
+        &self,
+        _: Request<counter::ShardsRequest>,
+    ) -> Result<Response<counter::ShardsResponse>, Status> {
+        let leaders = vec![self.leader.clone()];
+        Ok(Response::new(counter::ShardsResponse { leaders }))
+    }
+
+    async fn decide_batch(
+        &self,
+        _: Request<DecideRequest>,
+    ) -> Result<Response<DecideResponse>, Status> {
+        Err(Status::unimplemented("the generator does not use it"))
+    }
+
+    async fn refund(
+        &self,
+        _: Request<counter::RefundRequest>,
+    ) -> Result<Response<counter::RefundResponse>, Status> {
+        Err(Status::unimplemented("the generator does not use it"))
+    }
+
+    async fn peek(
+        &self,
+        _: Request<counter::PeekRequest>,
+    ) -> Result<Response<counter::PeekResponse>, Status> {
+        Err(Status::unimplemented("the generator does not use it"))
+    }
+}
