@@ -108,9 +108,16 @@ async fn expect_well_named(bench: &Bench, url: &str) -> Result {
         .output()
         .map_err(|error| Failure::from(error).during("promtool"))?;
     let complaint = String::from_utf8_lossy(&output.stderr);
+    // A counter is a thing of this product, and Prometheus' word for a kind of metric: its names
+    // say the first.
+    let is_homonym = |line: &&str| {
+        line.starts_with("quotum_counter") && line.ends_with("should not include type 'counter'")
+    };
+    let complaints: Vec<&str> = complaint.lines().filter(|line| !is_homonym(line)).collect();
     ensure!(
-        output.status.success(),
-        "promtool check metrics of {url}: {complaint}"
+        complaints.is_empty() && (output.status.success() || !complaint.is_empty()),
+        "promtool check metrics of {url}: {complaints:?} ({})",
+        output.status
     );
     Ok(())
 }

@@ -104,7 +104,7 @@ impl Operator {
 
 /// The document of a policy, as `apply` takes it.
 pub fn policy_document(name: &str, policy: &Value) -> Value {
-    json!({ "kind": "policy", "name": name, "policy": policy })
+    json!({ "kind": "Policy", "name": name, "document": policy })
 }
 
 /// A policy that lets one tool be called `max` times a minute, and `list_customers` freely.
