@@ -79,7 +79,7 @@ pub(crate) const DEV_READY_MAX: Duration = Duration::from_secs(30);
 pub(crate) const DEV_DRAIN_MS: u64 = 1_000;
 
 /// How long the processes of `dev` may take to end.
-pub(crate) const DEV_END_MAX: Duration = Duration::from_secs(6);
+pub(crate) const DEV_END_MAX: Duration = Duration::from_secs(8);
 
 /// The lines of a log that are shown when its process could not start.
 pub(crate) const LOG_LINES_SHOWN_MAX: usize = 5;
