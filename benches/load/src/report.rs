@@ -25,6 +25,9 @@ pub(crate) struct Report {
     pub(crate) errors: u64,
     /// Requests that were due, and for which there was no room until the end.
     pub(crate) unsent: u64,
+    /// The counter node that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) leader: Option<String>,
     /// By process id: what each process used, and its two parts.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) cpu_us_per_decision: BTreeMap<u32, Option<f64>>,
@@ -76,6 +79,7 @@ impl Report {
             denied: tally.denied,
             errors: tally.errors,
             unsent: tally.unsent,
+            leader: None,
             cpu_us_per_decision: each(Usage::total),
             cpu_user_us_per_decision: each(|used| used.user),
             cpu_sys_us_per_decision: each(|used| used.system),

@@ -29,6 +29,8 @@ struct Lanes {
     links: Vec<Link>,
     in_flight: usize,
     batch: u32,
+    /// The node that is asked, if it is one.
+    leader: Option<String>,
 }
 
 /// Runs, and reports in any case.
@@ -43,7 +45,7 @@ async fn measure(arguments: &Arguments, token: Option<String>) -> Result<Report,
     let load = arguments.target.load();
     // A process that does not exist is told before the load starts.
     usages(&load.pids)?;
-    let lanes = match &arguments.target {
+    let mut lanes = match &arguments.target {
         Target::NativeStream(of) => streams(of).await?,
         Target::NativeUnary(of) => connections(of).await?,
         Target::Http(of) => {
@@ -52,9 +54,11 @@ async fn measure(arguments: &Arguments, token: Option<String>) -> Result<Report,
                 links: vec![Link::Http(mcp::Link::open(of, token.as_deref()).await?)],
                 in_flight: of.load.in_flight as usize,
                 batch: 1,
+                leader: None,
             }
         }
     };
+    let leader = lanes.leader.take();
     let phases = Phases::new(Instant::now(), load.warmup_secs, load.secs);
     let mut running = lanes.start(load, phases);
     let used = watch(load, phases).await;
@@ -66,7 +70,10 @@ async fn measure(arguments: &Arguments, token: Option<String>) -> Result<Report,
         tally.failed(1, Some(line(&failure)));
         Used::default()
     });
-    Ok(Report::new(tally, load.secs, &used))
+    Ok(Report {
+        leader,
+        ..Report::new(tally, load.secs, &used)
+    })
 }
 
 async fn streams(of: &NativeStream) -> Result<Lanes, Failure> {
@@ -83,6 +90,7 @@ async fn streams(of: &NativeStream) -> Result<Lanes, Failure> {
         links,
         in_flight,
         batch: of.batch,
+        leader: Some(leader),
     })
 }
 
@@ -101,6 +109,7 @@ async fn connections(of: &NativeUnary) -> Result<Lanes, Failure> {
         links,
         in_flight,
         batch: 1,
+        leader: Some(leader),
     })
 }
 

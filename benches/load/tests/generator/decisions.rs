@@ -130,6 +130,7 @@ async fn the_leader_is_found_through_any_node_that_answers() {
         .await;
         assert_eq!(run.code, Some(0), "{run:?}");
         assert_eq!(run.count("admitted"), leader.decided().admitted - before);
+        assert_eq!(run.report["leader"], leader.address);
     }
     assert_eq!(follower.decided().messages, 0);
 }
