@@ -65,7 +65,10 @@ impl CounterService {
                 }],
                 forwarded: false,
             };
-            let response = self.decider.decide(request, Api::NativeUnary).await;
+            let deciding = self.decider.decide(request, Api::NativeUnary);
+            let response = tokio::time::timeout_at(deadline, deciding).await;
+            let response =
+                response.map_err(|_| Status::unavailable("no decision within the deadline"))?;
             let refused = match response.result {
                 Some(Answer::Decided(decided)) => {
                     let outcome = decided.outcomes.into_iter().next();
@@ -109,8 +112,8 @@ impl CounterService {
         })?;
         let mut expired = 0;
         loop {
-            let minted = match mint.draw() {
-                Ok(minted) => minted,
+            let drawn = match mint.draw() {
+                Ok(drawn) => drawn,
                 Err(NoId::TooMany) => {
                     return Err(Status::resource_exhausted(
                         "too many decisions are on their way",
@@ -122,14 +125,14 @@ impl CounterService {
                     continue;
                 }
             };
+            let minted = drawn.minted;
             let kind = command::Kind::Acquire(command::Acquire {
                 seq: minted.seq,
                 items: items.clone(),
             });
             let id = (minted.epoch, minted.acked_seq);
-            let decision = self.decide_one(shard, id, kind).await;
-            mint.give_back(minted);
-            let decision = decision?;
+            let decision = self.decide_one(shard, id, kind).await?;
+            drop(drawn);
             // The epoch was idle for too long: this id was never decided under it.
             let is_expired = matches!(decision.outcome.kind, Some(outcome::Kind::Expired(_)));
             if is_expired && expired != minted.epoch {

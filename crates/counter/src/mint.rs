@@ -31,6 +31,18 @@ pub(crate) struct Minted {
     pub(crate) acked_seq: u64,
 }
 
+/// An id on its way. It is given back when its caller goes, answered or not.
+pub(crate) struct Drawn<'a> {
+    mint: &'a Mint,
+    pub(crate) minted: Minted,
+}
+
+impl Drop for Drawn<'_> {
+    fn drop(&mut self) {
+        self.mint.give_back(self.minted);
+    }
+}
+
 /// Why there is no id.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NoId {
@@ -43,7 +55,12 @@ pub(crate) enum NoId {
 // === impl Mint ===
 
 impl Mint {
-    pub(crate) fn draw(&self) -> Result<Minted, NoId> {
+    pub(crate) fn draw(&self) -> Result<Drawn<'_>, NoId> {
+        let minted = self.draw_number()?;
+        Ok(Drawn { mint: self, minted })
+    }
+
+    fn draw_number(&self) -> Result<Minted, NoId> {
         let mut ids = self.ids.lock().expect("drawing does not panic");
         if ids.epoch == 0 {
             return Err(NoId::NoEpoch);
@@ -62,7 +79,7 @@ impl Mint {
         })
     }
 
-    pub(crate) fn give_back(&self, minted: Minted) {
+    fn give_back(&self, minted: Minted) {
         let mut ids = self.ids.lock().expect("drawing does not panic");
         if ids.epoch == minted.epoch {
             ids.open.remove(&minted.seq);
@@ -89,16 +106,16 @@ mod tests {
     #[test]
     fn what_is_open_is_not_acknowledged() {
         let mint = Mint::default();
-        assert_eq!(mint.draw(), Err(NoId::NoEpoch));
+        assert_eq!(mint.draw_number(), Err(NoId::NoEpoch));
         mint.start(0, 7);
-        let first = mint.draw().unwrap();
-        let second = mint.draw().unwrap();
+        let first = mint.draw_number().unwrap();
+        let second = mint.draw_number().unwrap();
         assert_eq!((first.epoch, first.seq, second.seq), (7, 1, 2));
         mint.give_back(second);
-        assert_eq!(mint.draw().unwrap().acked_seq, 0);
+        assert_eq!(mint.draw_number().unwrap().acked_seq, 0);
         mint.give_back(first);
         assert_eq!(
-            mint.draw().unwrap(),
+            mint.draw_number().unwrap(),
             Minted {
                 epoch: 7,
                 seq: 4,
@@ -112,10 +129,10 @@ mod tests {
         let mint = Mint::default();
         mint.start(0, 7);
         mint.start(0, 8);
-        assert_eq!(mint.draw().unwrap().epoch, 7);
+        assert_eq!(mint.draw_number().unwrap().epoch, 7);
         mint.start(7, 9);
         assert_eq!(
-            mint.draw().unwrap(),
+            mint.draw_number().unwrap(),
             Minted {
                 epoch: 9,
                 seq: 1,
@@ -125,12 +142,20 @@ mod tests {
     }
 
     #[test]
+    fn a_caller_that_goes_leaves_nothing_open() {
+        let mint = Mint::default();
+        mint.start(0, 1);
+        drop(mint.draw());
+        assert_eq!(mint.draw_number().unwrap().acked_seq, 1);
+    }
+
+    #[test]
     fn open_ids_are_bounded() {
         let mint = Mint::default();
         mint.start(0, 1);
         for _ in 0..MINTED_MAX {
-            mint.draw().unwrap();
+            mint.draw_number().unwrap();
         }
-        assert_eq!(mint.draw(), Err(NoId::TooMany));
+        assert_eq!(mint.draw_number(), Err(NoId::TooMany));
     }
 }

@@ -11,6 +11,7 @@ use quotum_api::registry::registry_server::{Registry, RegistryServer};
 use quotum_registry::documents::Documents;
 use quotum_registry::documents::plan::{Plan, Unmentioned};
 use quotum_registry::grant::GrantSpec;
+use quotum_registry::limits::COMMAND_BYTES_MAX;
 use quotum_registry::name::{GrantId, GrantName, Name};
 use quotum_registry::secret::credential::{Headers, SealedCredential};
 use quotum_registry::secret::sealing::SealNonce;
@@ -131,6 +132,12 @@ impl RegistryService {
             expected_revision,
             changes,
         });
+        let bytes_max = COMMAND_BYTES_MAX.min(self.node.entry_bytes_max());
+        if command.encode().len() > bytes_max {
+            return Err(Status::invalid_argument(format!(
+                "one change of the registry has at most {bytes_max} bytes: apply fewer documents at a time"
+            )));
+        }
         // Before it is proposed: what is refused costs no entry of the log.
         if let Outcome::Refused(refused) = self.node.registry().check(&command) {
             return Err(refusal(&refused));

@@ -14,9 +14,9 @@ mod tests;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stamp {
     pub log: LogTime,
-    /// The reference clock that the leader saw, in milliseconds since the Unix epoch; 0: none yet.
-    /// While there is none to see, the last one and the monotonic time since: never less than the
-    /// time that has really passed, so that no later leader steps over it.
+    /// The reference clock that the leader saw, in milliseconds since the Unix epoch; 0 while its
+    /// term has seen none. After the term has seen one it goes on with the monotonic clock, so that
+    /// it is never less than the time that has really passed, and no later leader steps over that.
     pub reference_ms: u64,
 }
 
@@ -61,11 +61,7 @@ impl LogClock {
         Self {
             log_us: start_ms.saturating_mul(1_000),
             monotonic_us: reading.monotonic_us,
-            reference_us: reading
-                .reference_ms
-                .unwrap_or(last.reference_ms)
-                .max(last.reference_ms)
-                .saturating_mul(1_000),
+            reference_us: reading.reference_ms.unwrap_or(0).saturating_mul(1_000),
         }
     }
 

@@ -35,8 +35,9 @@ pub(crate) const MARK_MS: u64 = 1_000;
 /// Into how many parts the counters are divided, each shared with a snapshot until it is touched.
 pub const PARTS: usize = 4_096;
 
-/// Counters visited by the sweep for each command applied, and for each entry beside that.
-pub(crate) const SWEEP_PER_COMMAND: usize = 8;
+/// Counters visited by the sweep for each command applied, and for each entry beside that: more
+/// than twice what a command can add, so that counters that are over never pile up.
+pub(crate) const SWEEP_PER_COMMAND: usize = 40;
 /// See [`SWEEP_PER_COMMAND`].
 pub(crate) const SWEEP_PER_ENTRY: usize = 64;
 

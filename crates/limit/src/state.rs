@@ -102,7 +102,8 @@ impl State {
     pub fn advance(&mut self, stamp: Stamp, commands: usize) {
         self.last = Stamp {
             log: self.last.log.max(stamp.log),
-            reference_ms: self.last.reference_ms.max(stamp.reference_ms),
+            // Not the highest: a term that has seen none says so, and the next does not step.
+            reference_ms: stamp.reference_ms,
         };
         self.counters.expire(self.last.log);
         self.counters.sweep(self.last.log, commands);
@@ -122,10 +123,11 @@ impl State {
     /// Applies one command at `at`, or at the log time reached where that is later.
     pub fn apply(&mut self, at: LogTime, command: &Command) -> Outcome {
         if at > self.last.log {
+            let reference_ms = self.last.reference_ms;
             self.advance(
                 Stamp {
                     log: at,
-                    reference_ms: 0,
+                    reference_ms,
                 },
                 1,
             );

@@ -171,12 +171,21 @@ impl RaftSnapshotBuilder<TypeConfig> for Applier {
             let applied = self.read();
             (Self::meta(&applied), applied.machine.freeze())
         };
-        let snapshot = self
+        let written = self
             .snapshots
             .write(&meta, move || frozen.encode().into())
             .await?;
         self.watch
             .took(Step::Snapshot(self.snapshots.shard), start_us);
-        Ok(Snapshot { meta, snapshot })
+        match written {
+            Some(snapshot) => Ok(Snapshot { meta, snapshot }),
+            // A snapshot of the leader's has come in between, and covers more.
+            None => {
+                let later = self.snapshots.read()?;
+                let (meta, snapshot) =
+                    later.ok_or_else(|| io::Error::other("the later snapshot is gone"))?;
+                Ok(Snapshot { meta, snapshot })
+            }
+        }
     }
 }

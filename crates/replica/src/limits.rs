@@ -67,3 +67,10 @@ pub const HELLO_DEADLINE: Duration = Duration::from_millis(500);
 
 /// The protocol between peers that this build speaks.
 pub const PEER_PROTOCOL: u32 = 1;
+
+/// How long the first message of a replication stream may take, with all its entries.
+pub const STREAM_OPEN_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Segments in use before groups give up the entries that they keep for followers a little behind:
+/// a group at rest must not hold the log of the others.
+pub const KEPT_SEGMENTS_MAX: u64 = 4;

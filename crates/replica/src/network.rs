@@ -20,7 +20,9 @@ use quotum_api::peer::peer_client::PeerClient;
 use tonic::Status;
 use tonic::transport::Channel;
 
-use crate::limits::{PEER_MESSAGE_BYTES_MAX, PEER_PROTOCOL, SNAPSHOT_CHUNK_BYTES};
+use crate::limits::{
+    PEER_MESSAGE_BYTES_MAX, PEER_PROTOCOL, SNAPSHOT_CHUNK_BYTES, STREAM_OPEN_DEADLINE,
+};
 use crate::log::ShardId;
 use crate::raft::{LogId, Member, Snapshot, TypeConfig, Vote};
 use crate::wire::{
@@ -265,7 +267,8 @@ impl RaftNetworkV2<TypeConfig> for Connection {
             let requests = futures_util::stream::iter([first]).chain(input);
             let outgoing = requests.map(move |request| append_to_wire(request, envelope.clone()));
             let mut client = self.client()?;
-            let opened = tokio::time::timeout(option.hard_ttl(), client.stream_append(outgoing));
+            // The first message may hold megabytes: more than a heartbeat's time for it.
+            let opened = tokio::time::timeout(STREAM_OPEN_DEADLINE, client.stream_append(outgoing));
             let answers = opened
                 .await
                 .map_err(|_| self.timeout(RPCTypes::AppendEntries, &option))?

@@ -17,13 +17,14 @@ use crate::apply::Applier;
 use crate::clock::{Reference, SharedClock};
 use crate::disk::SharedDisk;
 use crate::limits::{
-    CLOCK_INTERVAL, HELLO_DEADLINE, LOG_KEEP_ENTRIES, PEER_PROTOCOL, SHARDS_MAX, SNAPSHOT_LOG_BYTES,
+    CLOCK_INTERVAL, ENTRY_BYTES_MAX, HELLO_DEADLINE, KEPT_SEGMENTS_MAX, LOG_KEEP_ENTRIES,
+    PEER_PROTOCOL, SHARDS_MAX, SNAPSHOT_LOG_BYTES,
 };
 use crate::log::{Log, LogConfig, LogError, ShardId};
 use crate::machine::Machine;
 use crate::network::{ClusterId, Dialer, Network, Peers};
 use crate::observe::{SharedObserver, Watch};
-use crate::propose::{Decided, Group, ProposeError, Proposer, Readings};
+use crate::propose::{Bounds, Decided, Group, ProposeError, Proposer, Readings};
 use crate::raft::{Member, Raft, Reply, Runtime};
 use crate::snapshot::SnapshotStore;
 
@@ -174,10 +175,7 @@ impl Node {
                 ShardId::REGISTRY => Machine::Registry(quotum_registry::State::new()),
                 _ => Machine::Counters(quotum_limit::State::new(mix(seams.seed ^ 0x5eed))),
             };
-            let snapshots = SnapshotStore {
-                disk: seams.disk.clone(),
-                shard,
-            };
+            let snapshots = SnapshotStore::new(seams.disk.clone(), shard);
             let seed = mix(seams.seed ^ 0x5eed);
             let applier = Applier::open(machine, snapshots, seed, watch.clone())?;
             let network = Network {
@@ -205,10 +203,14 @@ impl Node {
             reference: Mutex::default(),
         });
         let tasks = TaskTracker::new();
+        let bounds = Bounds {
+            caps: config.caps,
+            entry_bytes_max: entry_bytes_max(config.log.segment_bytes),
+        };
         let mut proposers = Vec::new();
         for shard in 0..config.shards {
             let group = groups[&ShardId(shard)].clone();
-            let (proposer, task) = Proposer::new(group, config.caps, world.clone());
+            let (proposer, task) = Proposer::new(group, bounds, world.clone());
             tasks.spawn(Runtime::scope(mix(seams.seed ^ u64::from(shard)), task));
             proposers.push(proposer);
         }
@@ -265,6 +267,10 @@ impl Node {
             .ok()
             .and_then(|at| self.inner.proposers.get(at));
         let proposer = proposer.ok_or(ProposeError::NotLeader { leader: None })?;
+        let bytes: usize = commands.iter().map(crate::propose::estimate).sum();
+        if bytes > self.entry_bytes_max() {
+            return Err(ProposeError::Overloaded);
+        }
         proposer.decide(commands).await
     }
 
@@ -279,6 +285,11 @@ impl Node {
             Reply::Registry(outcome) => Ok(*outcome),
             Reply::None | Reply::Counters { .. } => Err(ProposeError::Unknown),
         }
+    }
+
+    /// The most bytes that one entry may have: it must fit into a segment of the log.
+    pub fn entry_bytes_max(&self) -> usize {
+        entry_bytes_max(self.inner.config.log.segment_bytes)
     }
 
     fn registry_group(&self) -> &Group {
@@ -466,8 +477,21 @@ impl Node {
                 continue;
             }
             last = written;
+            let used = self.inner.log.shared.stats.used_bytes();
+            let crowded = used > KEPT_SEGMENTS_MAX * self.inner.config.log.segment_bytes;
             for group in self.inner.groups.values() {
                 if group.raft.trigger().snapshot().await.is_err() {
+                    return;
+                }
+                let snapshot = group.raft.metrics().borrow_watched().snapshot;
+                if let Some(covered) = snapshot.filter(|_| crowded)
+                    && group
+                        .raft
+                        .trigger()
+                        .purge_log(covered.index())
+                        .await
+                        .is_err()
+                {
                     return;
                 }
             }
@@ -531,9 +555,12 @@ impl Node {
     /// Hands leadership over where this node has it, and waits for each successor for a bounded
     /// time.
     pub async fn hand_over_all(&self) {
-        for group in self.inner.groups.values() {
-            self.hand_over(group).await;
-        }
+        let leaving = self
+            .inner
+            .groups
+            .values()
+            .map(|group| self.hand_over(group));
+        futures_util::future::join_all(leaving).await;
     }
 
     /// Ends the node: its tasks, its groups, and the log's writer.
@@ -568,6 +595,12 @@ fn raft_config(timings: Timings) -> Result<Arc<Config>, NodeError> {
         .validate()
         .map_err(|error| NodeError::Timings(error.to_string()))?;
     Ok(Arc::new(config))
+}
+
+fn entry_bytes_max(segment_bytes: u64) -> usize {
+    usize::try_from(segment_bytes / 4)
+        .unwrap_or(usize::MAX)
+        .min(ENTRY_BYTES_MAX)
 }
 
 /// SplitMix64: from one seed to numbers that share nothing with it.

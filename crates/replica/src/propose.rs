@@ -14,7 +14,7 @@ use quotum_limit::{Batch, Caps, Command, LogClock, Outcome, Reading, Stamp};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::apply::Applier;
-use crate::limits::{ENTRY_BYTES_MAX, PROPOSE_DEADLINE, PROPOSE_QUEUE_MAX};
+use crate::limits::{PROPOSE_DEADLINE, PROPOSE_QUEUE_MAX};
 use crate::log::ShardId;
 use crate::machine::Machine;
 use crate::observe::{Step, Watch};
@@ -62,6 +62,13 @@ pub(crate) struct Group {
     pub(crate) raft: Raft,
     pub(crate) applier: Applier,
     pub(crate) watch: Watch,
+}
+
+/// What an operator bounds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) caps: Caps,
+    pub(crate) entry_bytes_max: usize,
 }
 
 /// What the proposer of a shard is asked for.
@@ -177,11 +184,11 @@ impl Proposer {
     /// Starts the proposer of a shard; the future is its task.
     pub(crate) fn new(
         group: Group,
-        caps: Caps,
+        bounds: Bounds,
         readings: std::sync::Arc<dyn Readings>,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (queue, work) = mpsc::channel(PROPOSE_QUEUE_MAX);
-        (Self { queue }, run(group, caps, readings, work))
+        (Self { queue }, run(group, bounds, readings, work))
     }
 
     pub(crate) async fn decide(&self, commands: Vec<Command>) -> Result<Decided, ProposeError> {
@@ -204,7 +211,7 @@ struct Term {
 
 async fn run(
     group: Group,
-    caps: Caps,
+    bounds: Bounds,
     readings: std::sync::Arc<dyn Readings>,
     mut work: mpsc::Receiver<Work>,
 ) {
@@ -221,8 +228,8 @@ async fn run(
         {
             queued.push_back(more);
         }
-        let (batch, waiting) = gather(&mut queued);
-        let result = propose(&group, caps, readings.as_ref(), &mut term, batch).await;
+        let (batch, waiting) = gather(&mut queued, bounds.entry_bytes_max);
+        let result = propose(&group, bounds.caps, readings.as_ref(), &mut term, batch).await;
         answer(waiting, result);
     }
 }
@@ -230,14 +237,17 @@ async fn run(
 type Waiting = Vec<(usize, oneshot::Sender<Result<Decided, ProposeError>>)>;
 
 /// Takes as much of the queue as one entry may hold.
-fn gather(queued: &mut std::collections::VecDeque<Work>) -> (Vec<Command>, Waiting) {
+fn gather(
+    queued: &mut std::collections::VecDeque<Work>,
+    entry_bytes_max: usize,
+) -> (Vec<Command>, Waiting) {
     let mut batch = Vec::new();
     let mut waiting = Vec::new();
     let mut bytes = 0;
     while let Some(next) = queued.front() {
         let size: usize = next.commands.iter().map(estimate).sum();
         let full = batch.len() + next.commands.len() > BATCH_COMMANDS_MAX
-            || bytes + size > ENTRY_BYTES_MAX;
+            || bytes + size > entry_bytes_max;
         if full && !batch.is_empty() {
             break;
         }
@@ -253,7 +263,8 @@ fn gather(queued: &mut std::collections::VecDeque<Work>) -> (Vec<Command>, Waiti
     (batch, waiting)
 }
 
-fn estimate(command: &Command) -> usize {
+/// The bytes of a command in an entry, at the most.
+pub(crate) fn estimate(command: &Command) -> usize {
     match command {
         Command::Open | Command::Refund { .. } => 24,
         Command::Acquire { items, .. } | Command::Peek { items } => {
@@ -321,6 +332,10 @@ async fn start_term(group: &Group, readings: &dyn Readings) -> Result<Term, Prop
         Machine::Counters(state) => state.last_stamp(),
         Machine::Registry(_) => Stamp::default(),
     };
+    // Log time starts once: without a reference it would start in 1970, and never come near.
+    if last == Stamp::default() && reading.reference_ms.is_none() {
+        return Err(ProposeError::NotLeader { leader: None });
+    }
     Ok(Term {
         leader,
         clock: LogClock::lead(last, reading),

@@ -1,6 +1,7 @@
 //! Snapshot files: one a group, replaced whole.
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message;
@@ -9,7 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::disk::{self, SharedDisk};
 use crate::log::ShardId;
-use crate::raft::SnapshotMeta;
+use crate::raft::{LogId, SnapshotMeta};
 use crate::wire::{meta_from_wire, meta_to_wire};
 
 /// What a file starts with: its kind and layout.
@@ -20,11 +21,22 @@ const MAGIC: &[u8; 8] = b"QTMSNAP1";
 pub(crate) struct SnapshotStore {
     pub(crate) disk: SharedDisk,
     pub(crate) shard: ShardId,
+    /// The last entry that the file covers. Held while it is replaced: openraft builds a snapshot
+    /// while it installs another.
+    covered: Arc<tokio::sync::Mutex<Option<LogId>>>,
 }
 
 // === impl SnapshotStore ===
 
 impl SnapshotStore {
+    pub(crate) fn new(disk: SharedDisk, shard: ShardId) -> Self {
+        Self {
+            disk,
+            shard,
+            covered: Arc::default(),
+        }
+    }
+
     fn name(&self) -> String {
         format!("snapshot-{}.bin", self.shard)
     }
@@ -34,12 +46,17 @@ impl SnapshotStore {
         io::Error::new(io::ErrorKind::InvalidData, format!("{file}: {what}"))
     }
 
-    /// Encodes and writes a snapshot on the disk's own thread.
+    /// Encodes and writes a snapshot on the disk's own thread. None if a later one was written.
     pub(crate) async fn write(
         &self,
         meta: &SnapshotMeta,
         encode: impl FnOnce() -> Bytes + Send + 'static,
-    ) -> io::Result<Bytes> {
+    ) -> io::Result<Option<Bytes>> {
+        let mut covered = self.covered.lock().await;
+        if *covered > meta.last_log_id {
+            return Ok(None);
+        }
+        let last = meta.last_log_id;
         let (done, answer) = oneshot::channel();
         let (disk, name) = (self.disk.clone(), self.name());
         let meta = meta_to_wire(meta, 0);
@@ -62,9 +79,10 @@ impl SnapshotStore {
             drop(done.send(result.map(|()| data)));
         };
         self.disk.spawn("quotum-snapshot", Box::pin(task));
-        answer
-            .await
-            .unwrap_or_else(|_| Err(io::Error::other("the snapshot's writer has stopped")))
+        let stopped = |_| Err(io::Error::other("the snapshot's writer has stopped"));
+        let data = answer.await.unwrap_or_else(stopped)?;
+        *covered = last;
+        Ok(Some(data))
     }
 
     /// Reads the snapshot, if there is one.

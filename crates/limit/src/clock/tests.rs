@@ -43,18 +43,21 @@ fn a_new_leader_never_steps_back_nor_past_the_reference() {
 #[test]
 fn without_a_reference_log_time_goes_on_from_the_last_stamp() {
     let mut clock = LogClock::lead(stamp(DAY_MS, DAY_MS), reading(1_000, None));
-    assert_eq!(
-        clock.stamp(reading(1_250, None)),
-        stamp(DAY_MS + 250, DAY_MS + 250)
-    );
+    assert_eq!(clock.stamp(reading(1_250, None)), stamp(DAY_MS + 250, 0));
 }
 
 #[test]
 fn time_without_a_reference_is_not_stepped_over_later() {
-    let mut free = LogClock::lead(stamp(DAY_MS, DAY_MS), reading(0, None));
+    // A term that had a reference and lost it records the time that passes.
+    let mut free = LogClock::lead(stamp(DAY_MS, DAY_MS), reading(0, Some(DAY_MS)));
     let last = free.stamp(reading(600_000, None));
-    // The next leader follows at once: the ten minutes have been counted already.
     let next = LogClock::lead(last, reading(0, Some(DAY_MS + 600_500)));
+    assert_eq!(next.log_us / 1_000, last.log.ms);
+    // One that never had a reference may have followed any gap: the next term does not step.
+    let mut blind = LogClock::lead(stamp(DAY_MS, DAY_MS), reading(0, None));
+    let last = blind.stamp(reading(1_000, None));
+    assert_eq!(last, stamp(DAY_MS + 1_000, 0));
+    let next = LogClock::lead(last, reading(0, Some(DAY_MS + 300_000)));
     assert_eq!(next.log_us / 1_000, last.log.ms);
 }
 

@@ -228,16 +228,20 @@ impl Verdict {
                 items: states,
             };
         }
-        let (binding, retry_after_ms) = self.binding(now, items);
-        Outcome::Denied {
-            binding,
-            retry_after_ms,
-            items: states,
+        // Items that deny nothing under an id that was denied: another command, whatever its
+        // fingerprint says.
+        match self.binding(now, items) {
+            Some((binding, retry_after_ms)) => Outcome::Denied {
+                binding,
+                retry_after_ms,
+                items: states,
+            },
+            None => Outcome::Invalid(Refusal::IdReused),
         }
     }
 
     /// Of the items that deny, the one with the longest wait; ties go to the first.
-    fn binding(&self, now: LogTime, items: &Items) -> (usize, Option<u64>) {
+    fn binding(&self, now: LogTime, items: &Items) -> Option<(usize, Option<u64>)> {
         let mut binding: Option<(usize, Option<u64>)> = None;
         for (at, (held, item)) in self.held.iter().zip(items).enumerate() {
             if held.fits || item.shadow {
@@ -253,7 +257,7 @@ impl Verdict {
                 binding = Some((at, wait));
             }
         }
-        binding.expect("a denied command has an item that denies")
+        binding
     }
 
     /// Takes out what was charged, so that it is given back once.

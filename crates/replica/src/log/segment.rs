@@ -75,6 +75,8 @@ impl Segments {
         }
         self.disk.sync_names()?;
         if recovered.sealed {
+            // After a crash of the process alone, its end may not be on disk yet.
+            self.disk.open(&name_of(last.number))?.sync().await?;
             return self.start(last.number + 1, &recovered.shards).await;
         }
         self.file = self.disk.open(&name_of(last.number))?;
@@ -83,7 +85,15 @@ impl Segments {
             self.file.write_at(u64::from(from), &zeroes)?;
         }
         // After a crash of the process alone, what was read may not be on disk yet.
-        self.file.sync().await
+        self.sync().await?;
+        // A crash may have come before the segment's head was written. Without one, what older
+        // segments say would be forgotten when they are recycled.
+        let head = head(self.end.segment, self.synced, &recovered.shards);
+        if !self.has_room(head.len()) {
+            return self.rotate(&recovered.shards).await;
+        }
+        self.write(&head)?;
+        self.sync().await
     }
 
     /// Whether `bytes` more fit beside the record that closes the segment.
@@ -150,18 +160,7 @@ impl Segments {
             number,
             last: BTreeMap::new(),
         });
-        let mut head = Vec::new();
-        for (shard, log) in shards {
-            if let Some(vote) = log.vote {
-                Record::Vote(*shard, vote).encode(number, self.synced, &mut head);
-            }
-            if let Some(purged) = log.purged {
-                Record::Purge(*shard, purged).encode(number, self.synced, &mut head);
-            }
-        }
-        // At least one record: it shows that the segment before it was synced whole.
-        Record::Mark.encode(number, self.synced, &mut head);
-        self.write(&head)?;
+        self.write(&head(number, self.synced, shards))?;
         self.sync().await
     }
 
@@ -190,6 +189,22 @@ impl Segments {
     pub(crate) fn used_bytes(&self) -> u64 {
         self.found.len() as u64 * self.segment_bytes
     }
+}
+
+/// What a segment must say of every shard, so that older ones can be given up. At least one record:
+/// it shows that everything before it was synced.
+fn head(number: u64, synced: Place, shards: &BTreeMap<ShardId, ShardLog>) -> Vec<u8> {
+    let mut head = Vec::new();
+    for (shard, log) in shards {
+        if let Some(vote) = log.vote {
+            Record::Vote(*shard, vote).encode(number, synced, &mut head);
+        }
+        if let Some(purged) = log.purged {
+            Record::Purge(*shard, purged).encode(number, synced, &mut head);
+        }
+    }
+    Record::Mark.encode(number, synced, &mut head);
+    head
 }
 
 async fn fill(disk: &SharedDisk, name: &str, bytes: u64) -> io::Result<()> {

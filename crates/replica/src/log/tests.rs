@@ -70,7 +70,7 @@ impl StoreBuilder<TypeConfig, store::LogStore, Applier> for Builder {
     async fn build(&self) -> Result<((), store::LogStore, Applier), StorageError<TypeConfig>> {
         let disk: SharedDisk = Arc::new(MemoryDisk::new());
         let log = Log::open(disk.clone(), CONFIG).await.unwrap();
-        let snapshots = SnapshotStore { disk, shard: SHARD };
+        let snapshots = SnapshotStore::new(disk, SHARD);
         let watch = Watch::new(Arc::new(RealClock), Arc::new(Unobserved));
         let machine = Machine::Registry(quotum_registry::State::new());
         let applier = Applier::open(machine, snapshots, 1, watch).unwrap();
@@ -208,6 +208,49 @@ fn a_missing_segment_is_refused_by_name() {
             Err(LogError::Missing { file, .. }) => assert_eq!(file, names[1]),
             other => panic!("{other:?}"),
         }
+    });
+}
+
+#[test]
+fn a_segment_that_lost_its_head_gets_another() {
+    run(async {
+        let disk = MemoryDisk::new();
+        let mut store = open(&disk).await.unwrap().shard(SHARD);
+        store.save_vote(&Vote::new(9, 1)).await.unwrap();
+        let mut last = 0;
+        while disk.list().unwrap().len() < 2 {
+            last += 1;
+            append(&mut store, vec![entry(last, 1_000)]).await.unwrap();
+        }
+        // The power goes after the second segment was named and before its head was written.
+        let disk = disk.lose_power(|| false);
+        let name = disk.list().unwrap()[1].clone();
+        let mut file = disk.open(&name).unwrap();
+        file.write_at(0, &vec![0; usize::try_from(CONFIG.segment_bytes).unwrap()])
+            .unwrap();
+        file.sync().await.unwrap();
+        let mut store = open(&disk).await.unwrap().shard(SHARD);
+        let found = indexes(&mut store).await;
+        append(&mut store, vec![entry(found.last().unwrap() + 1, 10)])
+            .await
+            .unwrap();
+        store.purge(log_id(*found.last().unwrap())).await.unwrap();
+        assert!(
+            !disk.list().unwrap()[0].starts_with("log-0000000000000001"),
+            "the first is gone"
+        );
+        let disk = disk.lose_power(|| false);
+        let mut store = open(&disk).await.unwrap().shard(SHARD);
+        assert_eq!(store.read_vote().await.unwrap(), Some(Vote::new(9, 1)));
+        assert_eq!(
+            store
+                .get_log_state()
+                .await
+                .unwrap()
+                .last_purged_log_id
+                .map(|id| id.index()),
+            found.last().copied()
+        );
     });
 }
 
