@@ -6,7 +6,7 @@
 use smallvec::SmallVec;
 
 use crate::command::{Algorithm, Batch, Caps, Command, Epoch, Item, Items, RequestId};
-use crate::limits::{BATCH_COMMANDS_MAX, ITEMS_MAX};
+use crate::limits::{BATCH_COMMANDS_MAX, ITEMS_MAX, LOG_TIME_MS_MAX};
 use crate::{Key, LogTime, Stamp, Window};
 
 #[cfg(test)]
@@ -57,7 +57,7 @@ impl Batch {
         if input.number()? != VERSION {
             return Err(input.error("unknown version of a log entry"));
         }
-        let log = LogTime::from_ms(input.number()?);
+        let log = input.log_time()?;
         let stamp = Stamp {
             log,
             reference_ms: input.number()?,
@@ -251,6 +251,13 @@ impl<'a> Reader<'a> {
             return Err(self.error("a size is too large"));
         }
         Ok(size)
+    }
+
+    pub fn log_time(&mut self) -> Result<LogTime, DecodeError> {
+        match self.number()? {
+            ms if ms <= LOG_TIME_MS_MAX => Ok(LogTime::from_ms(ms)),
+            _ => Err(self.error("a log time is too late")),
+        }
     }
 
     pub fn flag(&mut self) -> Result<bool, DecodeError> {

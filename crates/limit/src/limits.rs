@@ -49,3 +49,6 @@ pub const STEP_MARGIN_MS: u64 = 1_000;
 
 /// The most commands of one log entry.
 pub const BATCH_COMMANDS_MAX: usize = 8_192;
+
+/// The latest log time, in milliseconds since the Unix epoch: far from where windows would overflow.
+pub const LOG_TIME_MS_MAX: u64 = 1 << 53;

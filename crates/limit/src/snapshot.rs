@@ -54,7 +54,7 @@ impl State {
             return Err(input.error("unknown version of a snapshot"));
         }
         let mut state = Self::new(hash_seed);
-        let log = LogTime::from_ms(input.number()?);
+        let log = input.log_time()?;
         state.last = Stamp {
             log,
             reference_ms: input.number()?,

@@ -43,7 +43,7 @@ fn any_command() -> impl Strategy<Value = Command> {
 
 fn any_batch() -> impl Strategy<Value = Batch> {
     (
-        any::<u64>(),
+        0..=LOG_TIME_MS_MAX,
         any::<u64>(),
         any::<usize>(),
         vec(any_command(), 0..20),
