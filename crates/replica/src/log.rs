@@ -126,6 +126,20 @@ impl Shared {
     pub(crate) fn shards(&self) -> MutexGuard<'_, BTreeMap<ShardId, ShardLog>> {
         self.shards.lock().expect("no holder of this lock panics")
     }
+
+    /// What the head of a segment and the recycling need of each shard: all but its entries.
+    pub(crate) fn heads(&self) -> BTreeMap<ShardId, ShardLog> {
+        let head = |log: &ShardLog| ShardLog {
+            vote: log.vote,
+            purged: log.purged,
+            entries: BTreeMap::new(),
+        };
+        let shards = self.shards();
+        shards
+            .iter()
+            .map(|(shard, log)| (*shard, head(log)))
+            .collect()
+    }
 }
 
 // === impl Log ===

@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::limits::{PEER_MESSAGE_BYTES_MAX, PEER_PROTOCOL, SNAPSHOT_BYTES_MAX};
 use crate::node::Node;
 use crate::propose::Group;
-use crate::raft::{Member, Runtime, Snapshot, TypeConfig};
+use crate::raft::{Runtime, Snapshot, TypeConfig};
 use crate::wire::{
     Malformed, entry_from_wire, log_id_from_wire, log_id_to_wire, meta_from_wire, vote_from_wire,
     vote_to_wire,
@@ -237,20 +237,10 @@ impl Peer for PeerService {
     ) -> Result<Response<peer::ChangeResponse>, Status> {
         let message = request.into_inner();
         let group = self.group(message.envelope).await?;
-        match message.change {
-            Some(peer::change_request::Change::Add(member)) => {
-                let place = Member {
-                    peer_address: member.peer_address,
-                    client_address: member.client_address,
-                };
-                self.node.add_to(&group, member.node, place).await
-            }
-            Some(peer::change_request::Change::Remove(node)) => {
-                self.node.remove_from(&group, node).await
-            }
-            None => return Err(Status::invalid_argument("change is missing")),
-        }
-        .map_err(|error| Status::failed_precondition(error.to_string()))?;
+        let change = message.change;
+        let change = change.ok_or_else(|| Status::invalid_argument("change is missing"))?;
+        let changed = self.node.change_here(&group, change).await;
+        changed.map_err(|error| Status::failed_precondition(error.to_string()))?;
         Ok(Response::new(peer::ChangeResponse {}))
     }
 

@@ -90,17 +90,23 @@ pub(crate) fn membership_to_wire(membership: &Membership) -> peer::Membership {
     }
 }
 
+/// A member and where it serves.
+pub(crate) fn member_from_wire(member: peer::Member) -> (u64, Member) {
+    let place = Member {
+        peer_address: member.peer_address,
+        client_address: member.client_address,
+    };
+    (member.node, place)
+}
+
 pub(crate) fn membership_from_wire(membership: peer::Membership) -> Result<Membership, Malformed> {
     let voters = |set: peer::membership::Voters| set.nodes.into_iter().collect::<BTreeSet<u64>>();
-    let member = |member: peer::Member| {
-        let place = Member {
-            peer_address: member.peer_address,
-            client_address: member.client_address,
-        };
-        (member.node, place)
-    };
     let configs = membership.configs.into_iter().map(voters).collect();
-    let members: BTreeMap<_, _> = membership.members.into_iter().map(member).collect();
+    let members: BTreeMap<_, _> = membership
+        .members
+        .into_iter()
+        .map(member_from_wire)
+        .collect();
     Membership::new(configs, members).map_err(|_| Malformed("membership contradicts itself"))
 }
 

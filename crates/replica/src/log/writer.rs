@@ -124,7 +124,7 @@ async fn write(
             flush(&mut buffer, segments, shared)?;
             // The head of the new segment may say more than has been written yet: what a shard
             // holds in memory is queued right behind it.
-            let shards = shared.shards().clone_heads();
+            let shards = shared.heads();
             segments.rotate(&shards).await?;
         } else if buffer.len() >= WRITE_BYTES_MAX {
             flush(&mut buffer, segments, shared)?;
@@ -152,7 +152,7 @@ async fn write(
     }
     watch.took(Step::Append, start_us);
     if purges {
-        let shards = shared.shards().clone_heads();
+        let shards = shared.heads();
         segments.recycle(&shards)?;
     }
     shared
@@ -173,22 +173,4 @@ fn flush(buffer: &mut Vec<u8>, segments: &mut Segments, shared: &Shared) -> io::
         .fetch_add(buffer.len() as u64, Ordering::Relaxed);
     buffer.clear();
     Ok(())
-}
-
-/// What the head of a segment and the recycling need of each shard.
-trait Heads {
-    fn clone_heads(&self) -> std::collections::BTreeMap<super::ShardId, super::ShardLog>;
-}
-
-impl Heads for std::collections::BTreeMap<super::ShardId, super::ShardLog> {
-    fn clone_heads(&self) -> Self {
-        let head = |log: &super::ShardLog| super::ShardLog {
-            vote: log.vote,
-            purged: log.purged,
-            entries: Default::default(),
-        };
-        self.iter()
-            .map(|(shard, log)| (*shard, head(log)))
-            .collect()
-    }
 }

@@ -13,6 +13,7 @@ use crate::log::ShardId;
 use crate::network::ClusterId;
 use crate::propose::Group;
 use crate::raft::Member;
+use crate::wire::member_from_wire;
 
 /// How long between two looks at peers that are not all there yet.
 const BOOTSTRAP_INTERVAL: Duration = Duration::from_millis(100);
@@ -191,16 +192,7 @@ impl Node {
     ) -> Result<(), MemberError> {
         let (leader, member) = group.leader().ok_or(MemberError::NoLeader(group.shard))?;
         if leader == self.id() {
-            return match change {
-                peer::change_request::Change::Add(member) => {
-                    let place = Member {
-                        peer_address: member.peer_address,
-                        client_address: member.client_address,
-                    };
-                    self.add_to(group, member.node, place).await
-                }
-                peer::change_request::Change::Remove(node) => self.remove_from(group, node).await,
-            };
+            return self.change_here(group, change).await;
         }
         let cannot = |cause: String| MemberError::Refused {
             shard: group.shard,
@@ -219,13 +211,23 @@ impl Node {
             .map_err(|status| cannot(status.message().to_owned()))
     }
 
-    /// Adds a node to one group that this node leads: as a learner, then as a voter.
-    pub(crate) async fn add_to(
+    /// Changes the members of one group that this node leads.
+    pub(crate) async fn change_here(
         &self,
         group: &Group,
-        node: u64,
-        place: Member,
+        change: peer::change_request::Change,
     ) -> Result<(), MemberError> {
+        match change {
+            peer::change_request::Change::Add(member) => {
+                let (node, place) = member_from_wire(member);
+                self.add_to(group, node, place).await
+            }
+            peer::change_request::Change::Remove(node) => self.remove_from(group, node).await,
+        }
+    }
+
+    /// As a learner, then as a voter.
+    async fn add_to(&self, group: &Group, node: u64, place: Member) -> Result<(), MemberError> {
         let added = group.raft.add_learner(node, place, true).await;
         added.map_err(|error| refused(group, &error))?;
         let voters = ChangeMembers::AddVoterIds(BTreeSet::from([node]));
@@ -234,7 +236,7 @@ impl Node {
     }
 
     /// Removes a node from one group that this node leads.
-    pub(crate) async fn remove_from(&self, group: &Group, node: u64) -> Result<(), MemberError> {
+    async fn remove_from(&self, group: &Group, node: u64) -> Result<(), MemberError> {
         let voters: BTreeSet<u64> = group.raft.voter_ids().collect();
         if voters == BTreeSet::from([node]) {
             return Err(MemberError::LastVoter(node));
