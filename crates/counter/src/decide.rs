@@ -1,18 +1,16 @@
 //! Decisions: by this node where it leads the shard, else by the leader, one hop away.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use quotum_api::counter as wire;
 use quotum_api::counter::counter_client::CounterClient;
 use quotum_api::counter::decide_response::Result as Answer;
 use quotum_api::counter::not_decided::Reason;
 use quotum_limit::{Command, Outcome};
-use quotum_replica::{Decided, Dialer, Node, ProposeError, ShardId};
+use quotum_replica::{Channels, Decided, Node, ProposeError, ShardId};
 use quotum_telemetry::CounterMetrics;
 use quotum_telemetry::label::{Api, CounterOutcome};
 use quotum_telemetry::shard::Shard;
-use tonic::transport::Channel;
 
 use crate::limits::{FORWARD_DEADLINE, MESSAGE_BYTES_MAX};
 
@@ -20,41 +18,14 @@ use crate::limits::{FORWARD_DEADLINE, MESSAGE_BYTES_MAX};
 #[derive(Clone)]
 pub(crate) struct Decider {
     pub(crate) node: Node,
-    leaders: Arc<Leaders>,
+    leaders: Arc<Channels>,
     metrics: CounterMetrics,
-}
-
-/// Channels to leaders, by where they serve clients.
-pub(crate) struct Leaders {
-    dialer: Dialer,
-    channels: Mutex<BTreeMap<String, Channel>>,
-}
-
-// === impl Leaders ===
-
-impl Leaders {
-    pub(crate) fn new(dialer: Dialer) -> Self {
-        Self {
-            dialer,
-            channels: Mutex::default(),
-        }
-    }
-
-    pub(crate) fn channel(&self, address: &str) -> Option<Channel> {
-        let mut channels = self.channels.lock().expect("dialling does not panic");
-        if let Some(channel) = channels.get(address) {
-            return Some(channel.clone());
-        }
-        let channel = self.dialer.dial(address).ok()?;
-        channels.insert(address.to_owned(), channel.clone());
-        Some(channel)
-    }
 }
 
 // === impl Decider ===
 
 impl Decider {
-    pub(crate) fn new(node: Node, leaders: Arc<Leaders>, metrics: CounterMetrics) -> Self {
+    pub(crate) fn new(node: Node, leaders: Arc<Channels>, metrics: CounterMetrics) -> Self {
         Self {
             node,
             leaders,
@@ -149,7 +120,7 @@ impl Decider {
         let (tag, shard) = (request.tag, request.shard);
         let leader = self.leader_address(shard);
         let channel = (!leader.is_empty())
-            .then(|| self.leaders.channel(&leader))
+            .then(|| self.leaders.get(&leader).ok())
             .flatten();
         let Some(channel) = channel else {
             return self.not_decided(tag, shard, Reason::NotLeader, "no leader is known");

@@ -17,7 +17,7 @@ use quotum_registry::secret::credential::{Headers, SealedCredential};
 use quotum_registry::secret::sealing::SealNonce;
 use quotum_registry::secret::token::{Token, TokenKind};
 use quotum_registry::{Change, Command, MasterKey, Outcome, State};
-use quotum_replica::{Node, ProposeError, ShardId};
+use quotum_replica::{Channels, Node, ProposeError, ShardId};
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -25,7 +25,6 @@ mod render;
 mod watch;
 
 use crate::auth::Tokens;
-use crate::decide::Leaders;
 use crate::limits::{FORWARD_DEADLINE, OVERLAP_MS_MAX, REGISTRY_BYTES_MAX};
 use crate::server::Random;
 
@@ -38,7 +37,7 @@ pub(crate) struct RegistryService {
     node: Node,
     tokens: Tokens,
     key: Arc<MasterKey>,
-    leaders: Arc<Leaders>,
+    leaders: Arc<Channels>,
     random: Random,
 }
 
@@ -62,7 +61,7 @@ impl RegistryService {
         node: Node,
         tokens: Tokens,
         key: Arc<MasterKey>,
-        leaders: Arc<Leaders>,
+        leaders: Arc<Channels>,
         random: Random,
     ) -> RegistryServer<Self> {
         RegistryServer::new(Self {
@@ -94,8 +93,8 @@ impl RegistryService {
                 "the leader of the registry is changing",
             ));
         }
-        let channel = self.leaders.channel(&member.client_address);
-        let channel = channel.ok_or_else(|| Status::unavailable("the leader cannot be reached"))?;
+        let channel = self.leaders.get(&member.client_address);
+        let channel = channel.map_err(|_| Status::unavailable("the leader cannot be reached"))?;
         let client = RegistryClient::new(channel)
             .max_decoding_message_size(REGISTRY_BYTES_MAX)
             .max_encoding_message_size(REGISTRY_BYTES_MAX);

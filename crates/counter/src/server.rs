@@ -5,7 +5,7 @@ use std::sync::Arc;
 use quotum_registry::MasterKey;
 use quotum_registry::secret::token::Token;
 use quotum_replica::peer::PeerService;
-use quotum_replica::{Dialer, Node, NodeConfig, NodeError, Seams};
+use quotum_replica::{Channels, Dialer, Node, NodeConfig, NodeError, Seams};
 use quotum_telemetry::{CounterMetrics, Exposition, Readiness};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,7 @@ use tonic::transport::server::{Router, TcpIncoming};
 use crate::auth::Tokens;
 use crate::cluster::ClusterService;
 use crate::counter::CounterService;
-use crate::decide::{Decider, Leaders};
+use crate::decide::Decider;
 use crate::limits::{
     CONNECTION_STREAMS_MAX, DRAIN_DEADLINE, KEEPALIVE_PING, KEEPALIVE_PING_DEADLINE,
     PENDING_RESETS_MAX,
@@ -102,7 +102,7 @@ impl Server {
             ..seams
         };
         let node = Node::start(config.node, seams).await?;
-        let leaders = Arc::new(Leaders::new(dialer));
+        let leaders = Arc::new(Channels::new(dialer));
         let tokens = Tokens::new(&config.admin_token, &config.master_key);
         let decider = Decider::new(node.clone(), leaders.clone(), metrics.clone());
         let key = Arc::new(config.master_key);

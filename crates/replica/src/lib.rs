@@ -29,7 +29,7 @@ mod wire;
 
 pub use log::{Durability, LogConfig, LogError, ShardId};
 pub use machine::Machine;
-pub use network::{ClusterId, Dialer};
+pub use network::{Channels, ClusterId, Dialer};
 pub use node::{Node, NodeConfig, NodeError, Seams};
 pub use propose::{Decided, ProposeError};
 pub use raft::{Member, Reply};

@@ -38,12 +38,18 @@ type Open = dyn Fn(&str) -> Result<Channel, tonic::transport::Error> + Send + Sy
 /// 16 bytes that all nodes of a cluster know.
 pub type ClusterId = [u8; 16];
 
+/// One channel to each address, opened when it is first asked for. A channel that breaks connects
+/// anew when it is next used, and looks its name up again then.
+pub struct Channels {
+    dialer: Dialer,
+    open: Mutex<BTreeMap<String, Channel>>,
+}
+
 /// What a node's clients of other nodes share.
 pub(crate) struct Peers {
     pub(crate) own: u64,
     pub(crate) cluster: OnceLock<ClusterId>,
-    dialer: Dialer,
-    channels: Mutex<BTreeMap<String, Channel>>,
+    channels: Channels,
 }
 
 /// Makes the connections of one group.
@@ -76,6 +82,28 @@ impl Dialer {
     }
 }
 
+// === impl Channels ===
+
+impl Channels {
+    pub fn new(dialer: Dialer) -> Self {
+        Self {
+            dialer,
+            open: Mutex::default(),
+        }
+    }
+
+    /// The channel to `HOST:PORT`.
+    pub fn get(&self, address: &str) -> Result<Channel, tonic::transport::Error> {
+        let mut open = self.open.lock().expect("dialling does not panic");
+        if let Some(channel) = open.get(address) {
+            return Ok(channel.clone());
+        }
+        let channel = self.dialer.dial(address)?;
+        open.insert(address.to_owned(), channel.clone());
+        Ok(channel)
+    }
+}
+
 // === impl Peers ===
 
 impl Peers {
@@ -83,22 +111,13 @@ impl Peers {
         Self {
             own,
             cluster: OnceLock::new(),
-            dialer,
-            channels: Mutex::default(),
+            channels: Channels::new(dialer),
         }
     }
 
-    /// The channel to an address: one for all groups.
+    /// A client of the node that serves peers at an address.
     pub(crate) fn client(&self, address: &str) -> Result<PeerClient<Channel>, AnyError> {
-        let mut channels = self.channels.lock().expect("dialling does not panic");
-        let channel = match channels.get(address) {
-            Some(channel) => channel.clone(),
-            None => {
-                let channel = self.dialer.dial(address).map_err(|e| AnyError::new(&e))?;
-                channels.insert(address.to_owned(), channel.clone());
-                channel
-            }
-        };
+        let channel = self.channels.get(address).map_err(|e| AnyError::new(&e))?;
         Ok(PeerClient::new(channel)
             .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX))

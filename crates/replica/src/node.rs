@@ -9,35 +9,36 @@ use std::time::Duration;
 use openraft::async_runtime::WatchReceiver;
 use openraft::{Config, SnapshotPolicy};
 use quotum_api::peer;
-use quotum_limit::{Caps, Command, Reading};
+use quotum_limit::{Caps, Command};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::apply::Applier;
-use crate::clock::{Reference, SharedClock};
+use crate::clock::SharedClock;
 use crate::disk::SharedDisk;
-use crate::limits::{
-    CLOCK_INTERVAL, ENTRY_BYTES_MAX, HELLO_DEADLINE, KEPT_SEGMENTS_MAX, LOG_KEEP_ENTRIES,
-    PEER_PROTOCOL, SHARDS_MAX, SNAPSHOT_LOG_BYTES,
-};
+use crate::limits::{ENTRY_BYTES_MAX, HELLO_DEADLINE, LOG_KEEP_ENTRIES, PEER_PROTOCOL, SHARDS_MAX};
 use crate::log::{Log, LogConfig, LogError, ShardId};
 use crate::machine::Machine;
 use crate::network::{ClusterId, Dialer, Network, Peers};
 use crate::observe::{SharedObserver, Watch};
-use crate::propose::{Bounds, Decided, Group, ProposeError, Proposer, Readings};
+use crate::propose::{Bounds, Decided, Group, ProposeError, Proposer};
 use crate::raft::{Member, Raft, Reply, Runtime};
 use crate::snapshot::SnapshotStore;
 
+mod clocks;
 mod identity;
 mod members;
 mod status;
 #[cfg(test)]
 mod tests;
+mod upkeep;
+mod watchers;
 
 pub use identity::IdentityError;
 pub use members::MemberError;
 pub use status::{GroupStatus, Status};
 
+use clocks::World;
 use identity::Identity;
 
 /// How a node is set up.
@@ -112,13 +113,6 @@ struct Inner {
     stop: CancellationToken,
 }
 
-/// What the proposers read.
-struct World {
-    id: u64,
-    clock: SharedClock,
-    reference: Mutex<Reference>,
-}
-
 // === impl Timings ===
 
 impl Timings {
@@ -128,24 +122,6 @@ impl Timings {
         election_min: Duration::from_millis(150),
         election_max: Duration::from_millis(250),
     };
-}
-
-// === impl World ===
-
-impl Readings for World {
-    fn reading(&self, group: &Group, start: bool) -> Reading {
-        let voters = group.voters();
-        let reference = self
-            .reference
-            .lock()
-            .expect("reading clocks does not panic");
-        let reference_ms = reference.now_ms(&voters, self.id, self.clock.as_ref());
-        Reading {
-            monotonic_us: self.clock.monotonic_us(),
-            // A node alone has nobody to compare its wall clock with: it counts at a start only.
-            reference_ms: reference_ms.filter(|_| start || voters.len() > 1),
-        }
-    }
 }
 
 // === impl Node ===
@@ -197,11 +173,7 @@ impl Node {
                 },
             );
         }
-        let world = Arc::new(World {
-            id,
-            clock: seams.clock.clone(),
-            reference: Mutex::default(),
-        });
+        let world = Arc::new(World::new(id, seams.clock.clone()));
         let tasks = TaskTracker::new();
         let bounds = Bounds {
             caps: config.caps,
@@ -320,70 +292,6 @@ impl Node {
         self.inner.groups.get(&shard)?.leader()
     }
 
-    /// The reference clock, or this node's own where there is none: milliseconds since the epoch.
-    pub fn now_ms(&self) -> u64 {
-        let reading = self.inner.world.reading(self.registry_group(), true);
-        reading
-            .reference_ms
-            .unwrap_or_else(|| self.inner.world.clock.wall_ms())
-    }
-
-    /// Notes which revision a gateway that watches the registry here serves.
-    pub fn note_watcher(&self, gateway: &str, revision: Option<u64>) {
-        let mut watchers = self.inner.watchers.lock().expect("noting does not panic");
-        match revision {
-            Some(revision) => drop(watchers.insert(gateway.to_owned(), revision)),
-            None => drop(watchers.remove(gateway)),
-        }
-    }
-
-    /// The gateways that watch the registry at this node, and the revision that each serves.
-    pub fn watchers(&self) -> Vec<(String, u64)> {
-        let watchers = self.inner.watchers.lock().expect("noting does not panic");
-        watchers
-            .iter()
-            .map(|(gateway, revision)| (gateway.clone(), *revision))
-            .collect()
-    }
-
-    /// The gateways that watch any node: that node, their name, and the revision that they serve.
-    /// And the nodes that did not answer.
-    pub async fn all_watchers(&self) -> (Vec<(u64, String, u64)>, Vec<u64>) {
-        let own = self.watchers().into_iter();
-        let mut all: Vec<_> = own
-            .map(|(name, revision)| (self.id(), name, revision))
-            .collect();
-        let mut silent = Vec::new();
-        for (id, member) in self.members() {
-            if id == self.id() {
-                continue;
-            }
-            match self.ask_watchers(id, &member.peer_address).await {
-                Some(watchers) => all.extend(
-                    watchers
-                        .into_iter()
-                        .map(|watcher| (id, watcher.gateway, watcher.revision)),
-                ),
-                None => silent.push(id),
-            }
-        }
-        (all, silent)
-    }
-
-    async fn ask_watchers(
-        &self,
-        id: u64,
-        address: &str,
-    ) -> Option<Vec<peer::watchers_response::Watcher>> {
-        let envelope = self.inner.peers.envelope(id, ShardId::REGISTRY).ok()?;
-        let request = peer::WatchersRequest {
-            envelope: Some(envelope),
-        };
-        let mut client = self.inner.peers.client(address).ok()?;
-        let answer = tokio::time::timeout(HELLO_DEADLINE, client.watchers(request)).await;
-        Some(answer.ok()?.ok()?.into_inner().watchers)
-    }
-
     pub(crate) fn hello(&self) -> peer::HelloResponse {
         peer::HelloResponse {
             cluster_id: bytes::Bytes::copy_from_slice(
@@ -423,79 +331,6 @@ impl Node {
                 () = task => {}
             }
         }));
-    }
-
-    /// Asks the other members for their wall clocks, again and again.
-    async fn keep_clocks(&self) {
-        loop {
-            for (id, member) in self.members() {
-                if id == self.id() {
-                    continue;
-                }
-                let node = self.clone();
-                self.spawn(async move {
-                    let sent_us = node.inner.world.clock.monotonic_us();
-                    let Ok(hello) = node.ask_hello(&member.peer_address).await else {
-                        return;
-                    };
-                    let heard_us = node.inner.world.clock.monotonic_us();
-                    if hello.node == id {
-                        let mut reference = node
-                            .inner
-                            .world
-                            .reference
-                            .lock()
-                            .expect("hearing does not panic");
-                        reference.hear(id, hello.wall_ms, sent_us, heard_us);
-                    }
-                });
-            }
-            tokio::time::sleep(CLOCK_INTERVAL).await;
-        }
-    }
-
-    /// How far each other member's wall clock is from this node's, in milliseconds.
-    pub fn clock_offsets_ms(&self) -> Vec<(u64, i64)> {
-        let reference = self
-            .inner
-            .world
-            .reference
-            .lock()
-            .expect("reading does not panic");
-        let clock = self.inner.world.clock.as_ref();
-        let offset = |(id, _): (u64, Member)| Some((id, reference.offset_ms(id, clock)?));
-        self.members().into_iter().filter_map(offset).collect()
-    }
-
-    /// Takes snapshots as the log grows, so that it stays bounded.
-    async fn keep_log_short(&self) {
-        let mut last = 0;
-        loop {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            let written = self.inner.log.written_bytes();
-            if written - last < SNAPSHOT_LOG_BYTES.min(self.inner.config.log.segment_bytes) {
-                continue;
-            }
-            last = written;
-            let used = self.inner.log.shared.stats.used_bytes();
-            let crowded = used > KEPT_SEGMENTS_MAX * self.inner.config.log.segment_bytes;
-            for group in self.inner.groups.values() {
-                if group.raft.trigger().snapshot().await.is_err() {
-                    return;
-                }
-                let snapshot = group.raft.metrics().borrow_watched().snapshot;
-                if let Some(covered) = snapshot.filter(|_| crowded)
-                    && group
-                        .raft
-                        .trigger()
-                        .purge_log(covered.index())
-                        .await
-                        .is_err()
-                {
-                    return;
-                }
-            }
-        }
     }
 
     pub(crate) async fn ask_hello(

@@ -1,0 +1,92 @@
+//! Clocks: the wall clocks of the members, and what a node stamps entries with.
+
+use std::sync::{Mutex, MutexGuard};
+
+use quotum_limit::Reading;
+
+use super::Node;
+use crate::clock::{Reference, SharedClock};
+use crate::limits::CLOCK_INTERVAL;
+use crate::propose::{Group, Readings};
+use crate::raft::Member;
+
+/// What the proposers read.
+pub(super) struct World {
+    pub(super) id: u64,
+    pub(super) clock: SharedClock,
+    reference: Mutex<Reference>,
+}
+
+// === impl World ===
+
+impl World {
+    pub(super) fn new(id: u64, clock: SharedClock) -> Self {
+        Self {
+            id,
+            clock,
+            reference: Mutex::default(),
+        }
+    }
+
+    fn reference(&self) -> MutexGuard<'_, Reference> {
+        self.reference.lock().expect("no holder of it panics")
+    }
+}
+
+impl Readings for World {
+    fn reading(&self, group: &Group, start: bool) -> Reading {
+        let voters = group.voters();
+        let reference_ms = self
+            .reference()
+            .now_ms(&voters, self.id, self.clock.as_ref());
+        Reading {
+            monotonic_us: self.clock.monotonic_us(),
+            // A node alone has nobody to compare its wall clock with: it counts at a start only.
+            reference_ms: reference_ms.filter(|_| start || voters.len() > 1),
+        }
+    }
+}
+
+// === impl Node ===
+
+impl Node {
+    /// The reference clock, or this node's own where there is none: milliseconds since the epoch.
+    pub fn now_ms(&self) -> u64 {
+        let reading = self.inner.world.reading(self.registry_group(), true);
+        reading
+            .reference_ms
+            .unwrap_or_else(|| self.inner.world.clock.wall_ms())
+    }
+
+    /// Asks the other members for their wall clocks, again and again.
+    pub(super) async fn keep_clocks(&self) {
+        loop {
+            for (id, member) in self.members() {
+                if id == self.id() {
+                    continue;
+                }
+                let node = self.clone();
+                self.spawn(async move {
+                    let world = &node.inner.world;
+                    let sent_us = world.clock.monotonic_us();
+                    let Ok(hello) = node.ask_hello(&member.peer_address).await else {
+                        return;
+                    };
+                    let heard_us = world.clock.monotonic_us();
+                    if hello.node == id {
+                        world.reference().hear(id, hello.wall_ms, sent_us, heard_us);
+                    }
+                });
+            }
+            tokio::time::sleep(CLOCK_INTERVAL).await;
+        }
+    }
+
+    /// How far each other member's wall clock is from this node's, in milliseconds.
+    pub fn clock_offsets_ms(&self) -> Vec<(u64, i64)> {
+        let reference = self.inner.world.reference();
+        let clock = self.inner.world.clock.as_ref();
+        let offset = |(id, _): (u64, Member)| Some((id, reference.offset_ms(id, clock)?));
+        self.members().into_iter().filter_map(offset).collect()
+    }
+}
