@@ -1,0 +1,153 @@
+//! NU, never under: a request is denied only when the units are really used, and in a window
+//! without a fault every request is answered and what is asked for is admitted up to the max.
+
+use std::collections::BTreeMap;
+
+use super::violation;
+use crate::history::Answer;
+use crate::index::{Index, Request};
+use crate::replay::{Kind, Replay};
+use crate::report::Violation;
+
+/// What may be charged to a counter: from when, until when, how many units.
+type Charges = Vec<(u64, u64, u64)>;
+
+pub(super) fn check(index: &Index, replay: &Replay) -> Vec<Violation> {
+    let under = replay.of_kind(&[Kind::Under]);
+    let mut found: Vec<_> = under
+        .map(|difference| violation("NU", difference.at_us, difference.what.clone()))
+        .collect();
+    found.extend(denied_with_room(index));
+    found.extend(unanswered_in_peace(index));
+    found
+}
+
+/// A denial although all that may ever have been charged to the counter, in a window's time before
+/// it, leaves room for what was asked.
+fn denied_with_room(index: &Index) -> Vec<Violation> {
+    let mut charged: BTreeMap<(&str, u64), Charges> = BTreeMap::new();
+    for request in index.requests.values().filter(|one| one.is_acquire()) {
+        let told = request.answer.as_ref();
+        let is_unknown = request.is_unknown();
+        if !is_unknown && !told.is_some_and(|told| told.answer.is_admitted()) {
+            continue;
+        }
+        // What is unknown may be charged at any time.
+        let until_us = told
+            .filter(|_| !is_unknown)
+            .map_or(u64::MAX, |told| told.at_us);
+        for item in request.items() {
+            let counter = (item.key.as_str(), item.window_ms);
+            let one = (request.sent_us, until_us, item.units);
+            charged.entry(counter).or_default().push(one);
+        }
+    }
+    let mut found = Vec::new();
+    for request in index.requests.values() {
+        let Some((key, window_ms, units, max)) = binding(request) else {
+            continue;
+        };
+        let told_us = request.answer.as_ref().map_or(0, |told| told.at_us);
+        let length_us = index.stretched_us(window_ms * 1_000);
+        let earliest_us = request.sent_us.saturating_sub(2 * length_us);
+        let used: u64 = charged.get(&(key, window_ms)).map_or(0, |all| {
+            let near = all
+                .iter()
+                .filter(|(sent, until, _)| *sent <= told_us && *until >= earliest_us);
+            near.map(|(.., units)| units).sum()
+        });
+        if used + units <= max {
+            let what = format!(
+                "request {} was denied {units} of {max} units of {key}, of which at most {used} \
+                 were used",
+                request.number
+            );
+            found.push(violation("NU", told_us, what));
+        }
+    }
+    found
+}
+
+/// The counter that denied a request: its key and window, the units asked, the max in force.
+fn binding(request: &Request) -> Option<(&str, u64, u64, u64)> {
+    let Some(Answer::Denied { binding, items, .. }) = request.answered() else {
+        return None;
+    };
+    let item = request.items().get(*binding)?;
+    let same = |other: &&crate::history::Item| other.key == item.key;
+    let units = request.items().iter().filter(same).map(|item| item.units);
+    let max = items.get(*binding)?.max;
+    Some((&item.key, item.window_ms, units.sum(), max))
+}
+
+/// A request without an answer though nothing was wrong for a window's time around it.
+fn unanswered_in_peace(index: &Index) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let until_us = index.settled_us.unwrap_or(index.end_us);
+    for request in index.requests.values().filter(|one| one.is_acquire()) {
+        let longest_ms = request.items().iter().map(|item| item.window_ms).max();
+        let around_us = index.stretched_us(longest_ms.unwrap_or(0) * 1_000);
+        let from_us = request.sent_us.saturating_sub(around_us);
+        let to_us = request.sent_us + around_us;
+        let is_over = to_us <= until_us;
+        let has_started = index.leaders.iter().any(|(at_us, ..)| *at_us < from_us);
+        if request.is_unknown() && is_over && has_started && !index.is_disturbed(from_us, to_us) {
+            let what = format!("request {} has no answer, and no fault", request.number);
+            found.push(violation("NU", request.sent_us, what));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::history::{Answer, Edge};
+    use crate::sample::{Sample, acquire, admitted, denied, item, open};
+
+    #[test]
+    fn a_denial_with_room_is_caught_by_the_log() {
+        let mut sample = Sample::new();
+        let denial = acquire((1, 1), vec![item("k", 1, 1)], denied(0, 1, 900));
+        sample.entry(1, 5_100, vec![open(1), denial]);
+        assert_eq!(sample.violated(), ["NU"]);
+    }
+
+    #[test]
+    fn a_denial_with_room_is_caught_without_a_log() {
+        for (units, violated) in [(2, vec![]), (1, vec!["NU"])] {
+            let mut sample = Sample::new();
+            sample.ask(1, None, vec![item("k", 2, units)]);
+            sample.told(1, admitted(&[2 - units], 2, 900), None);
+            sample.ask(2, None, vec![item("k", 2, 1)]);
+            sample.told(2, denied(0, 2, 900), None);
+            assert_eq!(sample.violated(), violated);
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_may_be_used() {
+        let mut sample = Sample::new();
+        sample.ask(1, None, vec![item("k", 1, 1)]);
+        sample.told(1, Answer::Unknown, None);
+        sample
+            .wait_us(60_000_000)
+            .ask(2, None, vec![item("k", 1, 1)]);
+        sample.told(2, denied(0, 1, 900), None);
+        assert_eq!(sample.violated(), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_request_without_an_answer_needs_a_fault() {
+        for (is_disturbed, violated) in [(true, vec![]), (false, vec!["NU"])] {
+            let mut sample = Sample::new();
+            sample.leader(1, 0, 1).wait_us(5_000_000);
+            sample.ask(1, None, vec![item("k", 1, 1)]);
+            if is_disturbed {
+                sample.fault("crash", Edge::Once);
+            }
+            sample.told(1, Answer::Unknown, None);
+            sample.wait_us(5_000_000).leader(1, 1, 1);
+            assert_eq!(sample.violated(), violated);
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! What is promised, as numbers: written anew here, so that a constant of the product that is
+//! changed by mistake is noticed.
+
+/// Violations of one invariant that are reported; the rest is counted.
+pub const SHOWN_MAX: usize = 5;
+
+/// How long a decided id is remembered at least, in milliseconds of log time.
+pub const DEDUP_MS: u64 = 30_000;
+
+/// An epoch that sends nothing for this long may be forgotten.
+pub const EPOCH_IDLE_MS: u64 = 600_000;
+
+/// How much faster than real time log time may run beside the drift of clocks: 1 part in 500.
+pub const SLEW_PPM: u64 = 2_000;
+
+/// What readings in milliseconds may be off, and the reference clock by the way of a message.
+pub const CLOCK_SLACK_US: u64 = 250_000;
