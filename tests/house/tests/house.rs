@@ -49,16 +49,25 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 /// The arrows between our own crates. A crate that is not listed is a test or a tool.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("quotum-limit", &[]),
     ("quotum-policy", &["limit"]),
     ("quotum-registry", &["policy"]),
+    ("quotum-descriptor", &["limit"]),
     ("quotum-api", &["limit"]),
     ("quotum-telemetry", &[]),
     ("quotum-replica", &["limit", "registry", "api"]),
     (
         "quotum-counter",
-        &["replica", "limit", "policy", "registry", "api", "telemetry"],
+        &[
+            "replica",
+            "limit",
+            "policy",
+            "registry",
+            "descriptor",
+            "api",
+            "telemetry",
+        ],
     ),
     ("quotum-client", &["api", "limit"]),
     (
@@ -74,6 +83,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
             "client",
             "policy",
             "registry",
+            "descriptor",
             "limit",
             "api",
             "telemetry",
@@ -118,6 +128,16 @@ fn the_pure_crates_have_no_io_time_randomness_or_async() {
         (
             "quotum-policy",
             &["quotum-limit", "regex", "ring", "strsim", "thiserror"][..],
+        ),
+        (
+            "quotum-descriptor",
+            &[
+                "quotum-limit",
+                "ring",
+                "saphyr-parser",
+                "smallvec",
+                "strsim",
+            ][..],
         ),
         (
             "quotum-registry",
