@@ -22,10 +22,11 @@ impl ClusterService {
         ClusterServer::new(Self { node, tokens })
     }
 
-    fn shard(&self, group: &GroupStatus) -> wire::Shard {
+    async fn shard(&self, group: &GroupStatus) -> wire::Shard {
         let (applied_index, digest) = self
             .node
             .digest(group.shard)
+            .await
             .unwrap_or((group.applied_index, 0));
         let matched = |(node, index): (&u64, &u64)| wire::Matched {
             node: *node,
@@ -69,15 +70,15 @@ impl Cluster for ClusterService {
             peer_address: member.peer_address.clone(),
             client_address: member.client_address.clone(),
         });
+        let mut shards = Vec::with_capacity(status.groups.len());
+        for group in &status.groups {
+            shards.push(self.shard(group).await);
+        }
         Ok(Response::new(wire::StatusResponse {
             cluster_id: status.cluster,
             node: status.node,
             nodes: nodes.collect(),
-            shards: status
-                .groups
-                .iter()
-                .map(|group| self.shard(group))
-                .collect(),
+            shards,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }))
     }

@@ -67,6 +67,7 @@ impl Cluster {
                     member: Member {
                         peer_address: address(&listeners.peer),
                         client_address: address(&listeners.client),
+                        ..Member::default()
                     },
                     shards: 2,
                     caps: Caps { counters_max: 100 },

@@ -34,7 +34,7 @@ pub trait Disk: Send + Sync + 'static {
     /// Where a person finds a file: for messages.
     fn describe(&self, name: &str) -> String;
 
-    /// Runs a task that blocks on this disk until it ends, apart from the tasks that serve.
+    /// Runs a task that blocks on this disk, or computes for long, apart from the tasks that serve.
     fn spawn(&self, name: &str, task: BoxFuture<'static, ()>);
 }
 

@@ -77,9 +77,13 @@ impl Machine {
         }
         Ok(())
     }
+}
 
+// === impl Frozen ===
+
+impl Frozen {
     /// Equal on replicas that have applied the same entries.
-    pub fn digest(&self) -> u64 {
+    pub(crate) fn digest(&self) -> u64 {
         match self {
             Self::Counters(state) => state.digest(),
             Self::Registry(state) => {
@@ -91,11 +95,7 @@ impl Machine {
             }
         }
     }
-}
 
-// === impl Frozen ===
-
-impl Frozen {
     pub(crate) fn encode(self) -> Vec<u8> {
         match self {
             Self::Counters(state) => state.encode(),

@@ -48,6 +48,7 @@ pub struct Channels {
 /// What a node's clients of other nodes share.
 pub(crate) struct Peers {
     pub(crate) own: u64,
+    pub(crate) incarnation: u64,
     pub(crate) cluster: OnceLock<ClusterId>,
     channels: Channels,
 }
@@ -64,7 +65,7 @@ pub(crate) struct Connection {
     peers: Arc<Peers>,
     shard: ShardId,
     target: u64,
-    address: String,
+    member: Member,
 }
 
 // === impl Dialer ===
@@ -107,9 +108,10 @@ impl Channels {
 // === impl Peers ===
 
 impl Peers {
-    pub(crate) fn new(own: u64, dialer: Dialer) -> Self {
+    pub(crate) fn new(own: u64, incarnation: u64, dialer: Dialer) -> Self {
         Self {
             own,
+            incarnation,
             cluster: OnceLock::new(),
             channels: Channels::new(dialer),
         }
@@ -123,7 +125,12 @@ impl Peers {
             .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX))
     }
 
-    pub(crate) fn envelope(&self, to: u64, shard: ShardId) -> Result<peer::Envelope, AnyError> {
+    pub(crate) fn envelope(
+        &self,
+        to: u64,
+        member: &Member,
+        shard: ShardId,
+    ) -> Result<peer::Envelope, AnyError> {
         let cluster = self
             .cluster
             .get()
@@ -134,6 +141,8 @@ impl Peers {
             to,
             shard: shard.0,
             protocol: PEER_PROTOCOL,
+            from_incarnation: self.incarnation,
+            to_incarnation: member.incarnation,
         })
     }
 }
@@ -148,7 +157,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
             peers: self.peers.clone(),
             shard: self.shard,
             target,
-            address: member.peer_address.clone(),
+            member: member.clone(),
         }
     }
 }
@@ -170,13 +179,13 @@ fn rpc_error(status: &Status) -> RPCError<TypeConfig> {
 impl Connection {
     fn client(&self) -> Result<PeerClient<Channel>, Unreachable<TypeConfig>> {
         self.peers
-            .client(&self.address)
+            .client(&self.member.peer_address)
             .map_err(|e| unreachable(&e))
     }
 
     fn envelope(&self) -> Result<peer::Envelope, Unreachable<TypeConfig>> {
         self.peers
-            .envelope(self.target, self.shard)
+            .envelope(self.target, &self.member, self.shard)
             .map_err(|e| unreachable(&e))
     }
 

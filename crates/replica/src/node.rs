@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
@@ -26,6 +26,7 @@ use crate::raft::{Member, Raft, Reply, Runtime};
 use crate::snapshot::SnapshotStore;
 
 mod clocks;
+mod founding;
 mod identity;
 mod members;
 mod status;
@@ -109,6 +110,8 @@ struct Inner {
     disk: SharedDisk,
     seeds: AtomicU64,
     watchers: Mutex<BTreeMap<String, u64>>,
+    /// Set when this node was taken for an older one with its id: said once.
+    replaced: OnceLock<()>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -132,16 +135,17 @@ impl Node {
         Runtime::scope(seams.seed, Self::start_seeded(config, seams.clone())).await
     }
 
-    async fn start_seeded(config: NodeConfig, seams: Seams) -> Result<Self, NodeError> {
+    async fn start_seeded(mut config: NodeConfig, seams: Seams) -> Result<Self, NodeError> {
         if config.shards == 0 || config.shards > SHARDS_MAX {
             return Err(NodeError::Shards);
         }
         let raft_config = raft_config(config.timings)?;
         let identity = Identity::load(&seams.disk, &config, mix(seams.seed)).await?;
         let id = identity.node;
+        config.member.incarnation = identity.incarnation;
         let watch = Watch::new(seams.clock.clone(), seams.observer.clone());
         let log = Log::open_watched(seams.disk.clone(), config.log, watch.clone()).await?;
-        let peers = Arc::new(Peers::new(id, seams.dialer.clone()));
+        let peers = Arc::new(Peers::new(id, identity.incarnation, seams.dialer.clone()));
         if let Some(cluster) = identity.cluster {
             peers.cluster.set(cluster).expect("it is set here first");
         }
@@ -197,6 +201,7 @@ impl Node {
             disk: seams.disk,
             seeds: AtomicU64::new(mix(seams.seed ^ 0xd1ce)),
             watchers: Mutex::default(),
+            replaced: OnceLock::new(),
             tasks,
             stop: CancellationToken::new(),
             config,
@@ -302,6 +307,7 @@ impl Node {
             peer_address: self.member().peer_address.clone(),
             client_address: self.member().client_address.clone(),
             wall_ms: self.inner.world.clock.wall_ms(),
+            incarnation: self.member().incarnation,
         }
     }
 

@@ -55,12 +55,25 @@ impl PeerService {
             let text = format!("this is node {}, not {}", self.node.id(), envelope.to);
             return Err(Status::failed_precondition(text));
         }
+        self.node.check_receiver(envelope.to_incarnation)?;
         self.node.belong(&envelope.cluster_id).await?;
         let shard = crate::ShardId(envelope.shard);
         let group = self.node.group(shard);
-        group
-            .cloned()
-            .ok_or_else(|| Status::not_found(format!("there is no shard {shard} here")))
+        let group =
+            group.ok_or_else(|| Status::not_found(format!("there is no shard {shard} here")))?;
+        check_sender(group, envelope.from, envelope.from_incarnation)?;
+        Ok(group.clone())
+    }
+}
+
+/// Refuses a sender that the group knows with another disk.
+fn check_sender(group: &Group, from: u64, incarnation: u64) -> Result<(), Status> {
+    match group.member(from) {
+        Some(known) if known.incarnation != incarnation => {
+            let text = format!("node {from} of this cluster has another disk than the sender");
+            Err(Status::failed_precondition(text))
+        }
+        _ => Ok(()),
     }
 }
 

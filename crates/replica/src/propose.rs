@@ -94,15 +94,19 @@ pub(crate) trait Readings: Send + Sync + 'static {
 impl Group {
     /// Who leads the group, as far as this node knows.
     pub(crate) fn leader(&self) -> Option<(u64, Member)> {
+        let leader = self.raft.metrics().borrow_watched().current_leader?;
+        Some((leader, self.member(leader)?))
+    }
+
+    /// A member of the group, as far as this node knows.
+    pub(crate) fn member(&self, node: u64) -> Option<Member> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
-        let leader = metrics.current_leader?;
-        let member = metrics
+        metrics
             .membership_config
             .membership()
-            .get_node(&leader)?
-            .clone();
-        Some((leader, member))
+            .get_node(&node)
+            .cloned()
     }
 
     pub(crate) fn voters(&self) -> Vec<u64> {

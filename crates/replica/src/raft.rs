@@ -26,11 +26,14 @@ pub enum Reply {
     Registry(Box<quotum_registry::Outcome>),
 }
 
-/// Where a node serves.
+/// Where a node serves, and with which disk.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Member {
     pub peer_address: String,
     pub client_address: String,
+    /// Drawn with the data directory; what a configuration says of it does not count. Another disk
+    /// under the same id has forgotten what that id promised, and is not let in for it.
+    pub incarnation: u64,
 }
 
 openraft::declare_raft_types!(

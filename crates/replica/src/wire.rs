@@ -79,22 +79,31 @@ pub(crate) fn membership_to_wire(membership: &Membership) -> peer::Membership {
     let voters = |set: &BTreeSet<u64>| peer::membership::Voters {
         nodes: set.iter().copied().collect(),
     };
-    let member = |(node, member): (&u64, &Member)| peer::Member {
-        node: *node,
-        peer_address: member.peer_address.clone(),
-        client_address: member.client_address.clone(),
-    };
     peer::Membership {
         configs: membership.get_joint_config().iter().map(voters).collect(),
-        members: membership.nodes().map(member).collect(),
+        members: membership
+            .nodes()
+            .map(|(node, member)| member_to_wire(*node, member))
+            .collect(),
     }
 }
 
 /// A member and where it serves.
+pub(crate) fn member_to_wire(node: u64, member: &Member) -> peer::Member {
+    peer::Member {
+        node,
+        peer_address: member.peer_address.clone(),
+        client_address: member.client_address.clone(),
+        incarnation: member.incarnation,
+    }
+}
+
+/// The reverse of [`member_to_wire`].
 pub(crate) fn member_from_wire(member: peer::Member) -> (u64, Member) {
     let place = Member {
         peer_address: member.peer_address,
         client_address: member.client_address,
+        incarnation: member.incarnation,
     };
     (member.node, place)
 }

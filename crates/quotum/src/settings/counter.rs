@@ -115,6 +115,7 @@ fn node(
         member: Member {
             client_address: advertised(settings, "advertise_client", "listen", listen)?,
             peer_address: advertised(settings, "advertise_peer", "peer_listen", peer_listen)?,
+            ..Member::default()
         },
         shards: u32::try_from(shards).expect("it is at most SHARDS_MAX"),
         caps: Caps {

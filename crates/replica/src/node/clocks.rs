@@ -73,7 +73,7 @@ impl Node {
                         return;
                     };
                     let heard_us = world.clock.monotonic_us();
-                    if hello.node == id {
+                    if hello.node == id && hello.incarnation == member.incarnation {
                         world.reference().hear(id, hello.wall_ms, sent_us, heard_us);
                     }
                 });

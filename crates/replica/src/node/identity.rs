@@ -14,8 +14,13 @@ const FILE: &str = "identity";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Identity {
     pub(super) node: u64,
+    /// Tells this data directory from any other under the same node id. 0 in those that are older
+    /// than incarnations.
+    pub(super) incarnation: u64,
     pub(super) shards: u32,
     pub(super) cluster: Option<ClusterId>,
+    /// This node drew the cluster's id: it and nobody else founds the groups.
+    pub(super) founder: bool,
 }
 
 /// Why a data directory is not this node's.
@@ -66,8 +71,10 @@ impl Identity {
                 let node = config.id.unwrap_or((random >> 12).max(1));
                 let identity = Self {
                     node,
+                    incarnation: super::mix(random).max(1),
                     shards: config.shards,
                     cluster: None,
+                    founder: false,
                 };
                 identity.save(disk).await?;
                 return Ok(identity);
@@ -94,9 +101,15 @@ impl Identity {
     }
 
     pub(super) async fn save(&self, disk: &SharedDisk) -> Result<(), IdentityError> {
-        let mut text = format!("node = {}\nshards = {}\n", self.node, self.shards);
+        let mut text = format!(
+            "node = {}\nincarnation = {}\nshards = {}\n",
+            self.node, self.incarnation, self.shards
+        );
         if let Some(cluster) = self.cluster {
             writeln!(text, "cluster = {}", hex(&cluster)).expect("a string grows");
+        }
+        if self.founder {
+            text.push_str("founder = true\n");
         }
         let saved = disk::replace(disk.as_ref(), FILE, text.as_bytes()).await;
         saved.map_err(|source| IdentityError::Io {
@@ -107,8 +120,10 @@ impl Identity {
 
     fn parse(text: &str, file: &str) -> Result<Self, IdentityError> {
         let mut node = None;
+        let mut incarnation = 0;
         let mut shards = None;
         let mut cluster = None;
+        let mut founder = false;
         for (at, line) in text.lines().enumerate() {
             let malformed = |what| IdentityError::Malformed {
                 file: file.to_owned(),
@@ -121,6 +136,10 @@ impl Identity {
             let number = |_| malformed("not a number");
             match name {
                 "node" => node = Some(value.parse().map_err(number)?),
+                "incarnation" => incarnation = value.parse().map_err(number)?,
+                "founder" => {
+                    founder = value.parse().map_err(|_| malformed("not true or false"))?;
+                }
                 "shards" => shards = Some(value.parse().map_err(number)?),
                 "cluster" => {
                     let id = unhex(value).ok_or_else(|| malformed("not 32 hexadecimal digits"))?;
@@ -136,8 +155,10 @@ impl Identity {
         };
         Ok(Self {
             node: node.ok_or_else(|| missing("node is missing"))?,
+            incarnation,
             shards: shards.ok_or_else(|| missing("shards is missing"))?,
             cluster,
+            founder,
         })
     }
 }

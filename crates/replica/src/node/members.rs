@@ -1,22 +1,18 @@
-//! Members: how a cluster starts, and how nodes join and leave it.
+//! Members: how nodes join a cluster and leave it, and how its leaders change.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use openraft::ChangeMembers;
 use openraft::async_runtime::WatchReceiver;
 use quotum_api::peer;
-use tonic::Status;
 
 use super::Node;
+use super::founding::member_of;
 use crate::log::ShardId;
-use crate::network::ClusterId;
 use crate::propose::Group;
 use crate::raft::Member;
-use crate::wire::member_from_wire;
-
-/// How long between two looks at peers that are not all there yet.
-const BOOTSTRAP_INTERVAL: Duration = Duration::from_millis(100);
+use crate::wire::{member_from_wire, member_to_wire};
 
 /// How long a successor may take to lead.
 const HAND_OVER_DEADLINE: Duration = Duration::from_millis(1_000);
@@ -28,6 +24,10 @@ pub enum MemberError {
     Unreachable { address: String, cause: String },
     #[error("node {0} belongs to another cluster; empty its data directory to use it here")]
     OtherCluster(u64),
+    #[error(
+        "node {0} is a member with another disk: remove it first with `quotum cluster remove {0}`"
+    )]
+    Replaced(u64),
     #[error("this node belongs to a cluster already")]
     AlreadyMember,
     #[error("this node belongs to no cluster yet")]
@@ -47,113 +47,6 @@ pub enum MemberError {
 // === impl Node ===
 
 impl Node {
-    /// Makes this pristine node a cluster of its own.
-    pub async fn init(&self) -> Result<ClusterId, MemberError> {
-        if self.cluster().is_some() {
-            return Err(MemberError::AlreadyMember);
-        }
-        let members = BTreeMap::from([(self.id(), self.member().clone())]);
-        self.found(members).await
-    }
-
-    /// Starts a cluster of `expect` nodes together with the others at `addresses`, unless this
-    /// node belongs to one. All must be there and pristine; the one with the lowest id acts.
-    /// Returns when this node belongs to a cluster.
-    pub async fn bootstrap(&self, addresses: &[String], expect: usize) -> Result<(), MemberError> {
-        loop {
-            let initialized = self.all_initialized().await;
-            if initialized {
-                return Ok(());
-            }
-            let mut present = BTreeMap::from([(self.id(), self.member().clone())]);
-            let mut others_pristine = true;
-            for address in addresses {
-                let Ok(hello) = self.ask_hello(address).await else {
-                    continue;
-                };
-                let own = self.cluster().is_some_and(|id| hello.cluster_id == id[..]);
-                others_pristine &= hello.cluster_id.is_empty() || own || hello.node == self.id();
-                let member = Member {
-                    peer_address: hello.peer_address,
-                    client_address: hello.client_address,
-                };
-                present.insert(hello.node, member);
-            }
-            let first = present.first_key_value().map(|(id, _)| *id);
-            if present.len() == expect && others_pristine && first == Some(self.id()) {
-                self.found(present).await?;
-                return Ok(());
-            }
-            tokio::time::sleep(BOOTSTRAP_INTERVAL).await;
-        }
-    }
-
-    async fn all_initialized(&self) -> bool {
-        for group in self.inner.groups.values() {
-            if !group.raft.is_initialized().await.unwrap_or(false) {
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Founds the cluster, or finishes a founding that was cut off.
-    async fn found(&self, members: BTreeMap<u64, Member>) -> Result<ClusterId, MemberError> {
-        let cluster = match self.cluster() {
-            Some(cluster) => cluster,
-            None => {
-                let mut id = ClusterId::default();
-                id[..8].copy_from_slice(&self.draw_seed().to_le_bytes());
-                id[8..].copy_from_slice(&self.draw_seed().to_le_bytes());
-                self.join_cluster(id).await?;
-                id
-            }
-        };
-        for group in self.inner.groups.values() {
-            if group.raft.is_initialized().await.unwrap_or(false) {
-                continue;
-            }
-            let result = group.raft.initialize(members.clone()).await;
-            result.map_err(|error| refused(group, &error))?;
-        }
-        Ok(cluster)
-    }
-
-    /// Remembers the cluster before anything is done in its name.
-    async fn join_cluster(&self, cluster: ClusterId) -> Result<(), MemberError> {
-        let mut identity = self.inner.identity.lock().await;
-        if identity.cluster.is_none() {
-            let mut joined = identity.clone();
-            joined.cluster = Some(cluster);
-            joined.save(&self.inner.disk).await?;
-            *identity = joined;
-            self.inner
-                .peers
-                .cluster
-                .set(cluster)
-                .expect("it is set under the lock above, once");
-        }
-        Ok(())
-    }
-
-    /// Whether a message of `cluster` is for this node. A pristine node joins the first cluster
-    /// that speaks to it under its own id.
-    pub(crate) async fn belong(&self, cluster: &[u8]) -> Result<(), Status> {
-        let cluster = ClusterId::try_from(cluster)
-            .map_err(|_| Status::invalid_argument("a cluster id has 16 bytes"))?;
-        if self.cluster().is_none() {
-            self.join_cluster(cluster)
-                .await
-                .map_err(|e| Status::unavailable(e.to_string()))?;
-        }
-        if self.cluster() != Some(cluster) {
-            return Err(Status::failed_precondition(
-                "this node belongs to another cluster",
-            ));
-        }
-        Ok(())
-    }
-
     /// Adds the node that serves peers at `address` to every group.
     pub async fn add(&self, address: &str) -> Result<u64, MemberError> {
         let cluster = self.cluster().ok_or(MemberError::NoCluster)?;
@@ -161,16 +54,16 @@ impl Node {
         if !hello.cluster_id.is_empty() && hello.cluster_id != cluster[..] {
             return Err(MemberError::OtherCluster(hello.node));
         }
-        let member = peer::Member {
-            node: hello.node,
-            peer_address: hello.peer_address,
-            client_address: hello.client_address,
-        };
+        let (node, member) = member_of(hello);
+        let known = self.members().remove(&node);
+        if known.is_some_and(|known| known.incarnation != member.incarnation) {
+            return Err(MemberError::Replaced(node));
+        }
         for group in self.inner.groups.values() {
-            let change = peer::change_request::Change::Add(member.clone());
+            let change = peer::change_request::Change::Add(member_to_wire(node, &member));
             self.change_at_leader(group, change).await?;
         }
-        Ok(hello.node)
+        Ok(node)
     }
 
     /// Removes a node from every group.
@@ -198,7 +91,7 @@ impl Node {
             shard: group.shard,
             cause,
         };
-        let envelope = self.inner.peers.envelope(leader, group.shard);
+        let envelope = self.inner.peers.envelope(leader, &member, group.shard);
         let request = peer::ChangeRequest {
             envelope: Some(envelope.map_err(|e| cannot(e.to_string()))?),
             change: Some(change),
@@ -290,7 +183,7 @@ impl Node {
     }
 }
 
-fn refused(group: &Group, error: &dyn std::error::Error) -> MemberError {
+pub(super) fn refused(group: &Group, error: &dyn std::error::Error) -> MemberError {
     MemberError::Refused {
         shard: group.shard,
         cause: error.to_string(),

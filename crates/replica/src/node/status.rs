@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use openraft::async_runtime::WatchReceiver;
+use tokio::sync::oneshot;
 
 use super::Node;
 use quotum_limit::Stamp;
@@ -72,13 +73,21 @@ impl Node {
         }
     }
 
-    /// The digest of a group's state and the index up to which it is applied.
-    pub fn digest(&self, shard: ShardId) -> Option<(u64, u64)> {
-        let applied = self.inner.groups.get(&shard)?.applier.read();
-        Some((
-            applied.last.map_or(0, |id| id.index()),
-            applied.machine.digest(),
-        ))
+    /// The digest of a group's state and the index up to which it is applied. Computed beside the
+    /// tasks that serve, on a copy that shares what it can: none of them waits for it.
+    pub async fn digest(&self, shard: ShardId) -> Option<(u64, u64)> {
+        let (index, frozen) = {
+            let applied = self.inner.groups.get(&shard)?.applier.read();
+            let index = applied.last.map_or(0, |id| id.index());
+            (index, applied.machine.freeze())
+        };
+        let (done, digest) = oneshot::channel();
+        let task = async move {
+            // Nobody waits any more when the caller has gone away.
+            let _gone = done.send(frozen.digest());
+        };
+        self.inner.disk.spawn("quotum-digest", Box::pin(task));
+        Some((index, digest.await.ok()?))
     }
 
     /// Whether every group knows its leader and this node has applied what it knows of.

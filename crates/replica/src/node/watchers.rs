@@ -5,6 +5,7 @@ use quotum_api::peer;
 use super::Node;
 use crate::limits::HELLO_DEADLINE;
 use crate::log::ShardId;
+use crate::raft::Member;
 
 // === impl Node ===
 
@@ -39,7 +40,7 @@ impl Node {
             if id == self.id() {
                 continue;
             }
-            match self.ask_watchers(id, &member.peer_address).await {
+            match self.ask_watchers(id, &member).await {
                 Some(watchers) => all.extend(
                     watchers
                         .into_iter()
@@ -54,13 +55,14 @@ impl Node {
     async fn ask_watchers(
         &self,
         id: u64,
-        address: &str,
+        member: &Member,
     ) -> Option<Vec<peer::watchers_response::Watcher>> {
-        let envelope = self.inner.peers.envelope(id, ShardId::REGISTRY).ok()?;
+        let envelope = self.inner.peers.envelope(id, member, ShardId::REGISTRY);
+        let envelope = envelope.ok()?;
         let request = peer::WatchersRequest {
             envelope: Some(envelope),
         };
-        let mut client = self.inner.peers.client(address).ok()?;
+        let mut client = self.inner.peers.client(&member.peer_address).ok()?;
         let answer = tokio::time::timeout(HELLO_DEADLINE, client.watchers(request)).await;
         Some(answer.ok()?.ok()?.into_inner().watchers)
     }

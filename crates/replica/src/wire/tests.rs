@@ -10,6 +10,7 @@ fn membership() -> Membership {
     let member = |n: u64| Member {
         peer_address: format!("127.0.0.1:{n}"),
         client_address: format!("127.0.0.1:1{n}"),
+        incarnation: n << 40,
     };
     let nodes: BTreeMap<_, _> = (1..=4).map(|n| (n, member(n))).collect();
     let configs = vec![BTreeSet::from([1, 2, 3]), BTreeSet::from([2, 3, 4])];
