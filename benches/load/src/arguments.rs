@@ -35,6 +35,8 @@ pub(crate) enum Target {
     NativeUnary(NativeUnary),
     /// Calls of one tool, to a gateway or to an MCP server
     Http(Http),
+    /// Decisions by a server that speaks Redis' protocol, for comparison
+    Redis(Redis),
 }
 
 #[derive(Debug, Args)]
@@ -75,6 +77,44 @@ pub(crate) struct Http {
     pub(crate) keys: Option<u32>,
     #[command(flatten)]
     pub(crate) load: Load,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Redis {
+    /// Where the servers are; connections go to them in turn
+    #[arg(
+        long = "addr",
+        value_name = "HOST:PORT",
+        value_delimiter = ',',
+        required = true
+    )]
+    pub(crate) addresses: Vec<String>,
+    /// What decides
+    #[arg(long, value_enum, default_value = "incr")]
+    pub(crate) command: RedisCommand,
+    /// Commands of one pipeline
+    #[arg(long, value_name = "B", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(BATCH_MAX)))]
+    pub(crate) batch: u32,
+    /// Counters, each of which is as likely as any other
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=i64::from(KEYS_MAX)))]
+    pub(crate) keys: u32,
+    /// What one counter admits in a window
+    #[arg(long, value_name = "M", default_value_t = 1_000_000_000, value_parser = clap::value_parser!(u64).range(0..=UNITS_MAX))]
+    pub(crate) max: u64,
+    /// The length of a window, in seconds
+    #[arg(long = "window", value_name = "SECONDS", default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(1..=31_622_400))]
+    pub(crate) window_s: u64,
+    #[command(flatten)]
+    pub(crate) load: Load,
+}
+
+/// What decides in a server that speaks Redis' protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RedisCommand {
+    /// INCR, and EXPIRE when a count begins
+    Incr,
+    /// THROTTLE, of throttlecrab
+    Throttle,
 }
 
 /// What is asked of the counter nodes.
@@ -150,6 +190,7 @@ impl Arguments {
             Target::NativeStream(of) => of.nodes.addresses.len(),
             Target::NativeUnary(of) => of.nodes.addresses.len(),
             Target::Http(of) => of.urls.len(),
+            Target::Redis(of) => of.addresses.len(),
         };
         if addresses > ADDRESSES_MAX {
             return complain(format!("--addr: at most {ADDRESSES_MAX}"));
@@ -158,6 +199,7 @@ impl Arguments {
             Target::NativeStream(of) => of.streams(),
             Target::NativeUnary(_) => 1,
             Target::Http(of) => of.load.in_flight as usize,
+            Target::Redis(of) => of.load.in_flight as usize,
         };
         if connections > CONNECTIONS_MAX {
             return complain(format!(
@@ -176,6 +218,7 @@ impl Target {
             Self::NativeStream(of) => &of.load,
             Self::NativeUnary(of) => &of.load,
             Self::Http(of) => &of.load,
+            Self::Redis(of) => &of.load,
         }
     }
 }

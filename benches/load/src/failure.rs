@@ -25,6 +25,8 @@ pub(crate) enum Failure {
     NoLeader { shard: u32 },
     #[error("the stream of decisions ended: {0}")]
     StreamEnded(String),
+    #[error("the connection to {address} broke")]
+    Connection { address: String, source: io::Error },
     #[error("process {pid} cannot be watched")]
     Process { pid: u32, source: io::Error },
     #[error("cannot read {}", file.display())]

@@ -64,6 +64,11 @@ pub(crate) const LATENCY_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// The largest body of an HTTP answer.
 pub(crate) const BODY_BYTES_MAX: usize = 1 << 20;
 
+/// The longest line of a server that speaks Redis' protocol, and the most numbers of an answer.
+pub(crate) const REPLY_BYTES_MAX: usize = 64 << 10;
+/// See [`REPLY_BYTES_MAX`].
+pub(crate) const REPLY_ELEMENTS_MAX: i64 = 16;
+
 /// The longest text of a complaint, in characters.
 pub(crate) const COMPLAINT_CHARS_MAX: usize = 300;
 

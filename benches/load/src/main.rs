@@ -1,21 +1,25 @@
-//! A load generator: decisions of the counter service by stream or one at a time, and MCP calls
-//! over HTTP. It measures from when a request was due, so that a system that stalls cannot hide it.
+//! A load generator: decisions of the counter service by stream or one at a time, MCP calls over
+//! HTTP, and, for comparison, decisions of servers that speak Redis' protocol. It measures from when
+//! a request was due, so that a system that stalls cannot hide it.
 //!
 //! # Layout
 //! * [`arguments`]: the command line. [`run`]: one run, from the first connection to the report.
 //! * [`lane`]: one client, without IO: what it sends when, by a [`pace`], and its [`tally`].
-//! * [`stream`], [`unary`], [`mcp`]: what moves a lane's requests. [`wire`]: their bytes.
+//! * [`stream`], [`unary`], [`mcp`], [`redis`]: what moves a lane's requests. [`wire`]: their
+//!   bytes. [`keys`]: which counters they ask for.
 //! * [`leader`]: where the leader is. [`cpu`]: what processes use. [`timer`]: exact waiting.
 //! * [`report`]: the result. [`failure`]: what can go wrong. [`limits`]: every named maximum.
 
 mod arguments;
 mod cpu;
 mod failure;
+mod keys;
 mod lane;
 mod leader;
 mod limits;
 mod mcp;
 mod pace;
+mod redis;
 mod report;
 mod run;
 mod stream;

@@ -13,7 +13,7 @@ use crate::limits::{DRAIN_MAX, UNARY_CONNECTIONS_MAX, UNARY_PER_CONNECTION};
 use crate::pace::{Pace, Schedule};
 use crate::report::{Report, Used};
 use crate::tally::Tally;
-use crate::{leader, mcp, stream, unary};
+use crate::{leader, mcp, redis, stream, unary};
 
 /// What moves the requests of one lane.
 #[derive(Debug)]
@@ -21,6 +21,7 @@ enum Link {
     Stream(stream::Link),
     Unary(unary::Link),
     Http(mcp::Link),
+    Redis(redis::Link),
 }
 
 /// The lanes of a run, before it starts.
@@ -57,6 +58,12 @@ async fn measure(arguments: &Arguments, token: Option<String>) -> Result<Report,
                 leader: None,
             }
         }
+        Target::Redis(of) => Lanes {
+            links: vec![Link::Redis(redis::Link::open(of).await?)],
+            in_flight: of.load.in_flight as usize,
+            batch: of.batch,
+            leader: None,
+        },
     };
     let leader = lanes.leader.take();
     let phases = Phases::new(Instant::now(), load.warmup_secs, load.secs);
@@ -168,6 +175,7 @@ impl Link {
                 Self::Stream(link) => link.drive(&mut lane).await,
                 Self::Unary(link) => link.drive(&mut lane).await,
                 Self::Http(link) => link.drive(&mut lane).await,
+                Self::Redis(link) => link.drive(&mut lane).await,
             }
         });
         match driven.await {

@@ -13,15 +13,12 @@ use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
 use crate::arguments::Nodes;
 use crate::failure::shortened;
+use crate::keys::{self, Keys};
 use crate::lane::Order;
 use crate::tally::Counted;
 
 #[cfg(test)]
 mod tests;
-
-/// Every key begins with this; the number of the key follows.
-const KEY_PREFIX: &[u8] = b"load-";
-const KEY_DIGITS: usize = 8;
 
 /// Writes the requests of one epoch.
 #[derive(Debug, Clone)]
@@ -30,8 +27,7 @@ pub(crate) struct Writer {
     epoch: u64,
     /// Commands of one message.
     batch: u64,
-    keys: u64,
-    random: u64,
+    keys: Keys,
     /// An encoded `Item`, and where the number of the key is in it.
     item: Vec<u8>,
     digits: Range<usize>,
@@ -100,8 +96,8 @@ struct Passed {}
 impl Writer {
     /// Writes acquires of one unit. Clients with other seeds choose other keys.
     pub(crate) fn new(nodes: &Nodes, epoch: u64, batch: u32, seed: u64) -> Self {
-        let mut key = KEY_PREFIX.to_vec();
-        key.resize(KEY_PREFIX.len() + KEY_DIGITS, b'0');
+        let mut key = keys::PREFIX.to_vec();
+        key.resize(keys::PREFIX.len() + keys::DIGITS, b'0');
         let item = counter::Item {
             key: key.into(),
             max: nodes.max,
@@ -112,17 +108,16 @@ impl Writer {
             shadow: false,
         };
         let item = item.encode_to_vec();
-        let prefix = item.windows(KEY_PREFIX.len());
-        let prefix = prefix.enumerate().find(|(_, bytes)| *bytes == KEY_PREFIX);
-        let digits = prefix.expect("the item has its key").0 + KEY_PREFIX.len();
+        let prefix = item.windows(keys::PREFIX.len());
+        let prefix = prefix.enumerate().find(|(_, bytes)| *bytes == keys::PREFIX);
+        let digits = prefix.expect("the item has its key").0 + keys::PREFIX.len();
         Self {
             shard: nodes.shard,
             epoch,
             batch: batch.into(),
-            keys: nodes.keys.into(),
-            random: seed,
+            keys: Keys::new(nodes.keys, seed),
             item,
-            digits: digits..digits + KEY_DIGITS,
+            digits: digits..digits + keys::DIGITS,
         }
     }
 
@@ -156,22 +151,9 @@ impl Writer {
 
     /// An item with a key drawn from all.
     fn put_item(&mut self, tag: u32, buffer: &mut impl BufMut) {
-        let mut key = (u128::from(self.draw()) * u128::from(self.keys)) >> 64;
-        for digit in self.item[self.digits.clone()].iter_mut().rev() {
-            *digit = b"0123456789abcdef"[(key & 15) as usize];
-            key >>= 4;
-        }
+        self.item[self.digits.clone()].copy_from_slice(&self.keys.draw());
         put_length(tag, self.item.len() as u64, buffer);
         buffer.put_slice(&self.item);
-    }
-
-    /// 64 random bits: SplitMix64.
-    fn draw(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.random;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
     }
 }
 

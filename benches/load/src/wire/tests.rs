@@ -91,7 +91,7 @@ fn a_unary_request_reads_as_the_service_reads_it() {
     assert_eq!((message.shard, message.epoch), (3, 500));
     assert_eq!((message.seq, message.acked_seq), (5, 2));
     assert_eq!(message.items.len(), 1);
-    assert!(message.items[0].key.starts_with(KEY_PREFIX));
+    assert!(message.items[0].key.starts_with(crate::keys::PREFIX));
 }
 
 #[test]

@@ -4,4 +4,5 @@ mod calls;
 mod decisions;
 mod node;
 mod program;
+mod redis;
 mod server;
