@@ -190,9 +190,11 @@ proptest::proptest! {
         }
     }
 
+    // The exponent is negative: digits that follow it make a number small, which both read, and not
+    // larger than a double, which only we do.
     #[test]
     fn texts_made_of_tokens_are_read_as_serde_reads_them(
-        text in r#"([\[\]{}:, ]|"a"|"b"|"\\n"|"\\u00e9"|1|-0\.5|2e3|true|null){0,12}"#,
+        text in r#"([\[\]{}:, ]|"a"|"b"|"\\n"|"\\u00e9"|1|-0\.5|2e-3|true|null){0,12}"#,
     ) {
         let serde = serde_json::from_str::<serde_json::Value>(&text);
         match (read(text.as_bytes(), Bounds::DOCUMENT), serde) {
