@@ -25,6 +25,9 @@ use crate::json::Raw;
 use crate::limits::{UPSTREAM_CONNECT_TIMEOUT, UPSTREAM_IDLE_MAX, UPSTREAM_IDLE_TIMEOUT};
 use crate::session::Session;
 
+#[cfg(test)]
+mod tests;
+
 /// The connections to all upstreams. Cheap to clone.
 #[derive(Clone)]
 pub struct Upstreams {
@@ -54,6 +57,8 @@ pub enum SendError {
     Unusable,
     #[error("the upstream cannot be reached")]
     NotSent,
+    #[error("the upstream shows a certificate that is not accepted here")]
+    Untrusted,
     #[error("the admission ended before the request could leave")]
     Late,
     #[error("the upstream did not begin to answer in time")]
@@ -106,13 +111,17 @@ impl Upstreams {
         loop {
             let gate = Gate::new(units.cloned());
             let request = forward.request(&gate).ok_or(SendError::Unusable)?;
-            let outcome = self.try_send(request, &gate).await;
-            match outcome {
-                Err((SendError::NotSent, Retry::Sensible)) if attempts < ATTEMPTS_MAX => {
-                    attempts += 1;
-                }
-                other => return other.map_err(|(error, _)| error),
+            let failed = match self.try_send(request, &gate).await {
+                Ok(answer) => return Ok(answer),
+                Err(failed) => failed,
+            };
+            if failed.retry == Retry::Useless || attempts == ATTEMPTS_MAX {
+                let server = forward.server.spec.name.as_str();
+                let (error, cause) = (failed.error, failed.cause);
+                tracing::warn!(server, %error, cause, "a request to an upstream failed");
+                return Err(error);
             }
+            attempts += 1;
         }
     }
 
@@ -120,7 +129,7 @@ impl Upstreams {
         &self,
         request: Request<GatedBody>,
         gate: &Gate,
-    ) -> Result<Response<Incoming>, (SendError, Retry)> {
+    ) -> Result<Response<Incoming>, Failed> {
         let bodiless = http_body::Body::is_end_stream(request.body());
         let sending = self.client.request(request);
         tokio::pin!(sending);
@@ -130,26 +139,45 @@ impl Upstreams {
             outcome = &mut sending => outcome,
             () = connecting, if !bodiless => {
                 if gate.is_waiting() && gate.close() == Passage::None {
-                    return Err((SendError::NotSent, Retry::Useless));
+                    return Err(Failed::late(SendError::NotSent));
                 }
                 match tokio::time::timeout(self.head_timeout, &mut sending).await {
                     Ok(outcome) => outcome,
-                    Err(_) => return Err((SendError::Timeout, Retry::Useless)),
+                    Err(_) => return Err(Failed::late(SendError::Timeout)),
                 }
             }
             () = tokio::time::sleep(self.head_timeout) => {
-                return Err((SendError::Timeout, Retry::Useless));
+                return Err(Failed::late(SendError::Timeout));
             }
         };
-        outcome.map_err(|error| match gate.close() {
-            Passage::Late => (SendError::Late, Retry::Useless),
-            Passage::Left => (SendError::Broken, Retry::Useless),
-            // The gate of a request without a body is never asked.
-            Passage::None if bodiless && !error.is_connect() => (SendError::Broken, Retry::Useless),
-            Passage::None if error.is_connect() => (SendError::NotSent, Retry::Useless),
-            Passage::None => (SendError::NotSent, Retry::Sensible),
+        outcome.map_err(|error| {
+            let cause = trace(&error);
+            let (error, retry) = match gate.close() {
+                Passage::Late => (SendError::Late, Retry::Useless),
+                Passage::Left => (SendError::Broken, Retry::Useless),
+                Passage::None if error.is_connect() && cause.rejects_certificate => {
+                    (SendError::Untrusted, Retry::Useless)
+                }
+                Passage::None if error.is_connect() => (SendError::NotSent, Retry::Useless),
+                // The gate of a request without a body is never asked.
+                Passage::None if bodiless => (SendError::Broken, Retry::Useless),
+                Passage::None => (SendError::NotSent, Retry::Sensible),
+            };
+            Failed {
+                error,
+                cause: cause.text,
+                retry,
+            }
         })
     }
+}
+
+/// An attempt that got no answer.
+struct Failed {
+    error: SendError,
+    /// For the log.
+    cause: String,
+    retry: Retry,
 }
 
 /// Whether another attempt could help.
@@ -157,6 +185,52 @@ impl Upstreams {
 enum Retry {
     Sensible,
     Useless,
+}
+
+// === impl Failed ===
+
+impl Failed {
+    /// Time has run out.
+    fn late(error: SendError) -> Self {
+        Self {
+            error,
+            cause: "timeout".to_owned(),
+            retry: Retry::Useless,
+        }
+    }
+}
+
+/// What an error of the HTTP client goes back to.
+struct Trace {
+    text: String,
+    rejects_certificate: bool,
+}
+
+/// Follows an error to its first cause. What an `io::Error` was made of is no source of its own, so
+/// it is looked for inside.
+fn trace(error: &(dyn std::error::Error + 'static)) -> Trace {
+    let mut trace = Trace {
+        text: error.to_string(),
+        rejects_certificate: false,
+    };
+    let mut next = error.source();
+    while let Some(error) = next {
+        if let Some(inside) = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref)
+        {
+            next = Some(inside);
+            continue;
+        }
+        trace.rejects_certificate |= matches!(
+            error.downcast_ref::<rustls::Error>(),
+            Some(rustls::Error::InvalidCertificate(_))
+        );
+        trace.text.push_str(": ");
+        trace.text.push_str(&error.to_string());
+        next = error.source();
+    }
+    trace
 }
 
 // === impl Forward ===

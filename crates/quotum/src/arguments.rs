@@ -56,6 +56,9 @@ pub(crate) struct Dev {
     /// The MCP server behind the gateways; without it, a demo server runs
     #[arg(long, value_name = "URL")]
     pub(crate) upstream: Option<String>,
+    /// Authorities in PEM that may vouch for that server, beside the public ones
+    #[arg(long, value_name = "FILE", requires = "upstream")]
+    pub(crate) upstream_ca_file: Option<PathBuf>,
     /// The policy of the grants
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,

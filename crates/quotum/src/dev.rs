@@ -8,6 +8,7 @@
 //! * [`children`]: the processes. [`bootstrap`]: what the registry must hold.
 //! * [`report`]: what is printed when all are ready.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use quotum_registry::upstream::Upstream;
@@ -24,6 +25,7 @@ use crate::output::{self, Format};
 use crate::policy;
 use crate::process::{self, Endings};
 use crate::secrets;
+use crate::settings::authorities;
 
 mod bootstrap;
 mod children;
@@ -53,6 +55,8 @@ struct Plan<'a> {
     policy: String,
     /// `None`: the demo server.
     upstream: Option<Upstream>,
+    /// A file of authorities, by a path that holds in any folder.
+    upstream_ca_file: Option<PathBuf>,
 }
 
 pub(crate) fn run(options: &Dev, environment: &Environment, format: Format) -> Result<(), Failure> {
@@ -72,12 +76,22 @@ impl<'a> Plan<'a> {
             None if upstream.is_some() => UPSTREAM_POLICY.to_owned(),
             None => DEMO_POLICY.to_owned(),
         };
+        let upstream_ca_file = options.upstream_ca_file.as_deref().map(authorities);
         Ok(Self {
             options,
             policy,
             upstream,
+            upstream_ca_file: upstream_ca_file.transpose()?,
         })
     }
+}
+
+/// The whole path of a file that holds authorities.
+fn authorities(path: &Path) -> Result<PathBuf, Failure> {
+    let place = || format!("--upstream-ca-file: {}", path.display());
+    authorities::read(path).map_err(|wrong| Failure::usage(format!("{}: {wrong}", place())))?;
+    path.canonicalize()
+        .map_err(|error| Failure::usage(place()).because(&error))
 }
 
 async fn serve(
@@ -131,7 +145,8 @@ async fn work(
             .push(Child::start(data, command, environment)?);
     }
     for number in 1..=gateways {
-        let command = config::gateway(data, number, counters)?;
+        let upstream_ca_file = plan.upstream_ca_file.as_deref();
+        let command = config::gateway(data, number, counters, upstream_ca_file)?;
         children
             .gateways
             .push(Child::start(data, command, environment)?);

@@ -14,7 +14,7 @@ use quotum_replica::clock::{Clock as _, RealClock};
 use quotum_telemetry::limits::RECORD_QUEUE_MAX;
 use quotum_telemetry::record::writer::RecordWriter;
 use quotum_telemetry::{GatewayMetrics, Readiness};
-use rustls::ClientConfig as TlsConfig;
+use rustls::{ClientConfig as TlsConfig, RootCertStore};
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::Service;
@@ -61,7 +61,7 @@ async fn serve(settings: GatewaySettings, exit_with_stdin: bool) -> Result<(), F
         config(&settings)?,
         registry.snapshots(),
         ClientCounters::new(client.clone()),
-        tls()?,
+        tls(&settings)?,
         telemetry,
     )
     .map_err(|error| Failure::failed("the gateway cannot start").because(&error))?;
@@ -166,12 +166,18 @@ fn config(settings: &GatewaySettings) -> Result<Config, Failure> {
     })
 }
 
-/// Upstreams over https must show a certificate of a public authority.
-fn tls() -> Result<TlsConfig, Failure> {
-    use hyper_rustls::ConfigBuilderExt;
+/// Upstreams over https must show a certificate of a public authority, or of one that the operator
+/// has named.
+fn tls(settings: &GatewaySettings) -> Result<TlsConfig, Failure> {
+    let failed = |error: rustls::Error| Failure::failed("TLS").because(&error);
+    let mut roots = RootCertStore::empty();
+    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    for authority in &settings.upstream_authorities {
+        roots.add(authority.clone()).map_err(failed)?;
+    }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let versions = TlsConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| Failure::failed("TLS").because(&error))?;
-    Ok(versions.with_webpki_roots().with_no_client_auth())
+        .map_err(failed)?;
+    Ok(versions.with_root_certificates(roots).with_no_client_auth())
 }

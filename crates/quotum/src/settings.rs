@@ -6,7 +6,8 @@
 //! # Layout
 //! * [`key`]: what a key is, and how its values are written.
 //! * [`counter`], [`gateway`]: the keys of each kind of process, and what is made of them.
-//! * [`addresses`]: `HOST:PORT` and what there is to say about it. `secret`: what both kinds share.
+//! * [`addresses`]: `HOST:PORT` and what there is to say about it. [`authorities`]: files of
+//!   certificates. `secret`: what both kinds share.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,6 +20,7 @@ use crate::files;
 use crate::limits::SETTINGS_BYTES_MAX;
 
 pub(crate) mod addresses;
+pub(crate) mod authorities;
 pub(crate) mod counter;
 pub(crate) mod gateway;
 pub(crate) mod key;

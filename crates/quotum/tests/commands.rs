@@ -109,6 +109,11 @@ fn bad_usage_ends_with_64_and_one_error() {
         ("dev --counters 99", "99 is not in 1..=7"),
         ("dev --upstream ftp://x", "error: --upstream: "),
         ("dev --policy none.json", "none.json: line 1"),
+        (
+            "dev --upstream https://x --upstream-ca-file none.json",
+            "none.json: there is no certificate in PEM",
+        ),
+        ("dev --upstream-ca-file none.json", "--upstream <URL>"),
         ("counter", "--config"),
         (
             "counter --config nowhere.toml",

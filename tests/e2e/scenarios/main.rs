@@ -13,6 +13,7 @@ use quotum_e2e::tools::{Tool, Tools};
 mod balance;
 mod burst;
 mod edges;
+mod https;
 mod kill;
 mod monitoring;
 mod outage;
@@ -44,6 +45,7 @@ macro_rules! scenario {
 const CLUSTER: &[Tool] = &[Tool::Quotum];
 const BALANCED: &[Tool] = &[Tool::Quotum, Tool::Haproxy];
 const SDKS: &[Tool] = &[Tool::Quotum, Tool::Haproxy, Tool::Python, Tool::Node];
+const SERVED: &[Tool] = &[Tool::Quotum, Tool::Python];
 const MONITORED: &[Tool] = &[Tool::Quotum, Tool::Haproxy, Tool::Prometheus];
 
 fn scenarios() -> Vec<Scenario> {
@@ -53,6 +55,10 @@ fn scenarios() -> Vec<Scenario> {
         scenario!(
             sdks::every_client_works_with_a_server_that_sends_messages,
             SDKS
+        ),
+        scenario!(
+            https::a_server_with_a_private_certificate_needs_its_authority,
+            SERVED
         ),
         scenario!(burst::of_400_calls_in_a_minute_30_run, BALANCED),
         scenario!(whatsapp::of_90_messages_in_eight_sessions_30_are_sent, SDKS),

@@ -23,6 +23,8 @@ pub struct Plan {
     pub gateways: usize,
     /// An MCP server's address and the policy of its grants; `None`: the demo server.
     pub upstream: Option<(String, Value)>,
+    /// Who may vouch for that server beside the public authorities.
+    pub upstream_authority: Option<PathBuf>,
 }
 
 /// A running cluster.
@@ -80,6 +82,7 @@ impl Plan {
             counters: 3,
             gateways: 3,
             upstream: None,
+            upstream_authority: None,
         }
     }
 
@@ -223,6 +226,9 @@ fn launch(bench: &Bench, plan: &Plan, data: &Path) -> Result<(Process, Ready)> {
         let file = bench.path("policy.json");
         std::fs::write(&file, policy.to_string())?;
         command.args(["--upstream", url]).arg("--policy").arg(file);
+    }
+    if let Some(authority) = &plan.upstream_authority {
+        command.arg("--upstream-ca-file").arg(authority);
     }
     let process = Process::start("dev", &mut command, &bench.logs())?;
     let ready: Ready = serde_json::from_value(process.json_line(READY_MAX)?)?;

@@ -4,10 +4,12 @@
 //! # Layout
 //! * [`bench`]: what one scenario has around it; [`tools`]: the programs that a scenario needs
 //! * [`process`]: a child process that ends with its test, however the test ends
-//! * [`dev`], [`operator`], [`balancer`], [`upstream`], [`prometheus`]: the programs under test
+//! * [`dev`], [`operator`], [`balancer`], [`upstream`], [`prometheus`]: the programs under test;
+//!   [`authority`]: the certificates of some
 //! * [`http`], [`mcp`], [`sdk`]: clients; [`burst`]: many of them at once
 //! * [`minute`], [`metrics`], [`poll`]: reading the log clock, a figure, a change
 
+pub mod authority;
 pub mod balancer;
 pub mod bench;
 pub mod burst;

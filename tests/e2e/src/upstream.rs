@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
+use crate::authority::Authority;
 use crate::bench::Bench;
 use crate::failure::{Failure, Result};
 use crate::process::Process;
@@ -32,6 +33,16 @@ impl Upstream {
             command.arg(bench.tools.own("upstreams/everything.py")),
             bench,
         )
+    }
+
+    /// The same over https, with a certificate of `authority` for `localhost`.
+    pub fn python_over_tls(bench: &Bench, authority: &Authority) -> Result<Self> {
+        let files = authority.vouch(bench, "localhost")?;
+        let mut command = Command::new(bench.tools.python());
+        command
+            .arg(bench.tools.own("upstreams/everything.py"))
+            .args([files.certificate, files.key]);
+        Self::start("python-tls", &mut command, bench)
     }
 
     /// The reference server of the TypeScript SDK: sessions only, answers as event streams.

@@ -1,6 +1,8 @@
 """An MCP server with one tool of each kind, for tests of what passes through a gateway unharmed.
 
-Speaks both eras in one process: 2026-07-28 and the versions with sessions. Prints one JSON line with
+    everything.py [CERTIFICATE KEY]
+
+With the files of a certificate and its key it speaks https, as localhost. Speaks both eras in one process: 2026-07-28 and the versions with sessions. Prints one JSON line with
 its addresses when it listens, on loopback and on a port that the system chose; ends when its standard
 input ends. GET /executions answers how often each tool ran: {"<tool>": count}.
 """
@@ -309,9 +311,12 @@ def end_with_input() -> None:
 def main() -> None:
     threading.Thread(target=end_with_input, daemon=True).start()
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-    origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    certificate, key = sys.argv[1:] or (None, None)
+    host = "https://localhost" if certificate else "http://127.0.0.1"
+    origin = f"{host}:{listener.getsockname()[1]}"
     print(json.dumps({"url": f"{origin}/mcp", "executions": f"{origin}/executions"}), flush=True)
-    config = uvicorn.Config(server.streamable_http_app(), log_level="warning")
+    app = server.streamable_http_app()
+    config = uvicorn.Config(app, log_level="warning", ssl_certfile=certificate, ssl_keyfile=key)
     asyncio.run(uvicorn.Server(config).serve(sockets=[listener]))
 
 

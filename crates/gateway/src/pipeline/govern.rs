@@ -109,7 +109,9 @@ impl<C: Counters> Inner<C> {
                     pending.upstream(0, sent_at);
                     let mut settling = self.settling(governed.understood.grant, units, shard);
                     settling.settle(match error {
-                        SendError::NotSent | SendError::Unusable => End::NotSent,
+                        SendError::NotSent | SendError::Untrusted | SendError::Unusable => {
+                            End::NotSent
+                        }
                         _ => End::Unknown,
                     });
                     let caller = Caller::Request(governed.id.text());

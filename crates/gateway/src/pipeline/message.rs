@@ -232,9 +232,6 @@ impl<C: Counters> Inner<C> {
         self.telemetry
             .metrics
             .upstream(server, label, status, sent_at.elapsed());
-        if let Err(error) = &outcome {
-            tracing::warn!(server, %error, "a request to an upstream failed");
-        }
         outcome
     }
 
@@ -309,9 +306,11 @@ impl Understood<'_> {
 /// What the client is told of a request that got no answer.
 pub(super) fn refusal_of(error: SendError) -> Refusal {
     match error {
-        SendError::Unusable | SendError::NotSent | SendError::Late | SendError::Broken => {
-            Refusal::UpstreamUnreachable
-        }
+        SendError::Unusable
+        | SendError::NotSent
+        | SendError::Untrusted
+        | SendError::Late
+        | SendError::Broken => Refusal::UpstreamUnreachable,
         SendError::Timeout => Refusal::UpstreamTimeout,
     }
 }

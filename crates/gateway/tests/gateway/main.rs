@@ -6,3 +6,4 @@ mod lifecycle;
 mod sessions;
 mod smuggling;
 mod support;
+mod tls;

@@ -1,7 +1,7 @@
 //! The configurations of the processes: written into the data directory at each start.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
@@ -45,7 +45,12 @@ pub(crate) fn counter(data: &Data, node: u8, counters: u8) -> Result<Start, Fail
 }
 
 /// Configures a gateway before so many counter nodes.
-pub(crate) fn gateway(data: &Data, number: u8, counters: u8) -> Result<Start, Failure> {
+pub(crate) fn gateway(
+    data: &Data,
+    number: u8,
+    counters: u8,
+    upstream_ca_file: Option<&Path>,
+) -> Result<Start, Failure> {
     let name = format!("gateway-{number}");
     let address = |port| data.address(&data::gateway(number, port)).to_string();
     let nodes = (1..=counters).map(|node| data.address(&data::counter(node, "client")).to_string());
@@ -61,6 +66,9 @@ pub(crate) fn gateway(data: &Data, number: u8, counters: u8) -> Result<Start, Fa
         "registry_cache",
         path(data.path(&format!("{name}.registry"))),
     );
+    if let Some(file) = upstream_ca_file {
+        put("upstream_ca_file", path(file.to_owned()));
+    }
     put("drain_timeout_ms", drain_ms.into());
     put("log_format", "text".into());
     start(

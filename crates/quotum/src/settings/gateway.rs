@@ -8,6 +8,7 @@ use std::time::Duration;
 use quotum_client::limits::DEADLINE_MAX;
 use quotum_gateway::Hosts;
 use quotum_registry::MasterKey;
+use rustls::pki_types::CertificateDer;
 
 use super::key::Key;
 use super::{Settings, SettingsError};
@@ -26,6 +27,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::text("name"),
     Key::list("hosts"),
     Key::list("origins"),
+    Key::text("upstream_ca_file"),
     Key::text("registry_cache"),
     Key::integer("registry_staleness_max_s").or("3600"),
     Key::integer("decision_deadline_ms").or("2000"),
@@ -54,6 +56,8 @@ pub(crate) struct GatewaySettings {
     pub(crate) name: String,
     pub(crate) hosts: Hosts,
     pub(crate) origins: Vec<String>,
+    /// Authorities that may vouch for upstreams, beside the public ones.
+    pub(crate) upstream_authorities: Vec<CertificateDer<'static>>,
     pub(crate) registry_cache: Option<PathBuf>,
     pub(crate) registry_staleness_max: Duration,
     pub(crate) decision_deadline: Duration,
@@ -102,6 +106,7 @@ impl GatewaySettings {
             name: name(&settings, environment)?,
             hosts: hosts(&settings),
             origins: origins(&settings)?,
+            upstream_authorities: settings.authorities("upstream_ca_file")?,
             registry_cache,
             registry_staleness_max: Duration::from_secs(staleness_max),
             decision_deadline: millis("decision_deadline_ms", 1, deadline_max)?,

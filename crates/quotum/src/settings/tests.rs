@@ -161,6 +161,7 @@ log_format = \"text\"
     assert_eq!(settings.name, "gw");
     assert_eq!(settings.hosts, Hosts::Only(vec!["mcp.example".to_owned()]));
     assert_eq!(settings.origins, ["https://app.example"]);
+    assert_eq!(settings.upstream_authorities, []);
     assert_eq!(settings.registry_cache, Some("/cache/registry".into()));
     assert_eq!(settings.registry_staleness_max, Duration::from_secs(60));
     assert_eq!(settings.decision_deadline, Duration::from_millis(500));
@@ -278,6 +279,49 @@ fn a_wrong_value_is_told_with_where_it_comes_from() {
         text.starts_with("QUOTUM_SHARDS: `shards` must be"),
         "{text}"
     );
+}
+
+#[test]
+fn the_authorities_of_upstreams_are_read_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("authorities.pem");
+    let load = |content: &str| {
+        fs::write(&file, content).unwrap();
+        load_gateway(
+            &format!("upstream_ca_file = {file:?}\n"),
+            &Environment::of([]),
+        )
+    };
+    let authority = || {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(["private".to_owned()]).unwrap();
+        params.self_signed(&key).unwrap().pem()
+    };
+    let two = format!("# ours\n{}\n{}", authority(), authority());
+    assert_eq!(load(&two).unwrap().upstream_authorities.len(), 2);
+    let damaged = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    for (content, told) in [
+        ("", "there is no certificate in PEM"),
+        (
+            "-----BEGIN CERTIFICATE-----\n?\n-----END CERTIFICATE-----\n",
+            "this is no PEM",
+        ),
+        (damaged, "certificate 1: "),
+    ] {
+        let text = load(content).unwrap_err().to_string();
+        assert!(
+            text.contains("line 5: `upstream_ca_file`: ") && text.contains(told),
+            "{text}"
+        );
+    }
+    fs::remove_file(&file).unwrap();
+    let text = load_gateway(
+        &format!("upstream_ca_file = {file:?}\n"),
+        &Environment::of([]),
+    )
+    .unwrap_err()
+    .to_string();
+    assert!(text.contains("authorities.pem: No such file"), "{text}");
 }
 
 #[test]

@@ -33,6 +33,7 @@ pub(crate) struct RigBuilder {
     drain: Duration,
     open_max: usize,
     age: Duration,
+    roots: RootCertStore,
 }
 
 /// A running gateway, and what it was given.
@@ -97,6 +98,7 @@ impl Default for RigBuilder {
             drain: Duration::from_secs(20),
             open_max: 64,
             age: Duration::ZERO,
+            roots: RootCertStore::empty(),
         }
     }
 }
@@ -133,6 +135,12 @@ impl RigBuilder {
         self
     }
 
+    /// The authorities that may vouch for upstreams.
+    pub(crate) fn roots(mut self, roots: RootCertStore) -> Self {
+        self.roots = roots;
+        self
+    }
+
     pub(crate) async fn start(self, upstream: &str) -> Rig {
         let key = Arc::new(master_key());
         let state = self.registry(upstream, &key);
@@ -153,8 +161,9 @@ impl RigBuilder {
         let memory = Memory::default();
         let now_ms = Arc::new(AtomicU64::new(1_000_000));
         let config = self.config(&key, Arc::clone(&now_ms));
+        let tls = tls(self.roots);
         let gateway =
-            Gateway::new(config, snapshots, memory.clone(), tls(), telemetry).expect("randomness");
+            Gateway::new(config, snapshots, memory.clone(), tls, telemetry).expect("randomness");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let shutdown = CancellationToken::new();
@@ -265,11 +274,11 @@ impl Rig {
     }
 }
 
-fn tls() -> ClientConfig {
+fn tls(roots: RootCertStore) -> ClientConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("ring has them")
-        .with_root_certificates(RootCertStore::empty())
+        .with_root_certificates(roots)
         .with_no_client_auth()
 }

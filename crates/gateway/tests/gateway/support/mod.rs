@@ -1,5 +1,6 @@
-//! What the tests share: counters in memory, a scripted upstream, a gateway, a client.
+//! What the tests share: an authority of their own, counters in memory, a scripted upstream, a gateway, a client.
 
+pub(crate) mod authority;
 pub(crate) mod client;
 pub(crate) mod counters;
 pub(crate) mod gateway;

@@ -14,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -60,11 +61,27 @@ impl Seen {
 
 impl Upstream {
     pub(crate) async fn start(script: impl Fn(&Seen) -> Scripted + Send + Sync + 'static) -> Self {
+        Self::serve(None, script).await
+    }
+
+    /// The same over TLS. It is reached as `localhost`.
+    pub(crate) async fn start_tls(
+        tls: TlsAcceptor,
+        script: impl Fn(&Seen) -> Scripted + Send + Sync + 'static,
+    ) -> Self {
+        Self::serve(Some(tls), script).await
+    }
+
+    async fn serve(
+        tls: Option<TlsAcceptor>,
+        script: impl Fn(&Seen) -> Scripted + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!(
-            "http://{}/up/mcp",
-            listener.local_addr().expect("an address")
-        );
+        let address = listener.local_addr().expect("an address");
+        let url = match tls {
+            Some(_) => format!("https://localhost:{}/up/mcp", address.port()),
+            None => format!("http://{address}/up/mcp"),
+        };
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
         let script: Arc<Script> = Arc::new(script);
         let kept = Arc::clone(&seen);
@@ -74,7 +91,18 @@ impl Upstream {
                 let service = service_fn(move |request| {
                     answer(Arc::clone(&script), Arc::clone(&seen), request)
                 });
-                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+                let http = http1::Builder::new();
+                match tls.clone() {
+                    Some(tls) => drop(tokio::spawn(async move {
+                        // A client that trusts nobody here ends the handshake.
+                        if let Ok(stream) = tls.accept(stream).await {
+                            let _ = http.serve_connection(TokioIo::new(stream), service).await;
+                        }
+                    })),
+                    None => drop(tokio::spawn(
+                        http.serve_connection(TokioIo::new(stream), service),
+                    )),
+                }
             }
         });
         Self { url, seen }
