@@ -9,7 +9,7 @@
 //! # Layout
 //! * [`record`]: the bytes of one record. * [`recover`]: from segments to shards.
 //! * [`segment`]: files, and who owns their space. * [`writer`]: the one loop that writes.
-//! * [`store`]: one shard's log, as openraft sees it.
+//! * [`store`]: one shard's log, as openraft sees it. [`read()`]: a log at rest.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -23,6 +23,7 @@ use crate::limits::{SEGMENT_BYTES, SEGMENT_BYTES_MIN, WRITER_QUEUE_MAX};
 use crate::observe::{Unobserved, Watch};
 use crate::raft::{Entry, LogId, Vote};
 
+mod read;
 pub(crate) mod record;
 pub(crate) mod recover;
 pub(crate) mod segment;
@@ -30,6 +31,8 @@ pub(crate) mod store;
 #[cfg(test)]
 mod tests;
 pub(crate) mod writer;
+
+pub use read::{Recorded, read};
 
 /// Names one of a node's Raft groups: 0 to n-1, or the registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

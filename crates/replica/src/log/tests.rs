@@ -393,3 +393,33 @@ proptest! {
         });
     }
 }
+
+#[test]
+fn a_log_at_rest_is_read_without_a_change() {
+    run(async {
+        let disk = MemoryDisk::new();
+        let mut store = open(&disk).await.unwrap().shard(SHARD);
+        append(&mut store, (1..=3).map(|index| entry(index, 10)).collect())
+            .await
+            .unwrap();
+        let before: Vec<_> = names_and_bytes(&disk);
+        let recorded = read(&disk, SHARD).unwrap();
+        let payload = |index: u8| Some(Bytes::from(vec![index; 10]));
+        let expected = [1, 2, 3].map(|index: u8| Recorded {
+            term: 1,
+            index: index.into(),
+            payload: payload(index),
+        });
+        assert_eq!(recorded, expected);
+        assert_eq!(read(&disk, ShardId(7)).unwrap(), []);
+        assert_eq!(names_and_bytes(&disk), before);
+    });
+}
+
+fn names_and_bytes(disk: &MemoryDisk) -> Vec<(String, Vec<u8>)> {
+    let names = disk.list().unwrap();
+    let bytes = names
+        .into_iter()
+        .map(|name| (name.clone(), disk.read(&name).unwrap()));
+    bytes.collect()
+}
