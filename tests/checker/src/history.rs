@@ -72,6 +72,9 @@ pub enum What {
         position: Position,
         log_ms: u64,
         commands: Vec<Command>,
+        /// It may have been applied long before: all that is known is that it was by then.
+        #[serde(default)]
+        is_late: bool,
     },
     /// A node has applied its log up to an index.
     Applied {
@@ -376,6 +379,7 @@ mod tests {
                     ask,
                     answer: admitted.clone(),
                 }],
+                is_late: false,
             },
             What::Answered {
                 request: 1,

@@ -52,6 +52,8 @@ pub struct Told {
 #[derive(Debug)]
 pub struct Entry {
     pub at_us: u64,
+    /// It may have been applied long before that.
+    pub is_late: bool,
     pub term: u64,
     pub log_ms: u64,
     pub commands: Vec<Command>,
@@ -180,8 +182,10 @@ impl Index {
                 position,
                 log_ms,
                 commands,
+                is_late,
             } => {
                 let entry = Entry {
+                    is_late: *is_late,
                     at_us,
                     term: position.term,
                     log_ms: *log_ms,

@@ -164,6 +164,7 @@ impl Sample {
             },
             log_ms,
             commands,
+            is_late: false,
         })
     }
 

@@ -25,6 +25,11 @@ pub(super) fn check(index: &Index, _replay: &Replay) -> Vec<Violation> {
                 found.push(violation("I4", entry.at_us, what));
             }
             last_ms = entry.log_ms;
+            if entry.is_late {
+                // Nothing is known of when it was stamped, nor of the one after it.
+                before_us = None;
+                continue;
+            }
             let ahead = log_us - i128::from(entry.at_us) * rate / 1_000_000;
             if let Some(least) = least
                 && ahead - least > i128::from(CLOCK_SLACK_US)
