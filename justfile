@@ -38,6 +38,12 @@ e2e *ARGS: setup-e2e
     cargo build --release --package quotum
     QUOTUM_BIN=target/release/quotum QUOTUM_REQUIRE_ALL=1 {{e2e}} {{ARGS}}
 
+# Real processes, broken on purpose, with the release binary: `just cluster kills` for some of them
+cluster *ARGS:
+    tests/cluster/setup
+    cargo build --release --package quotum
+    QUOTUM_BIN=target/release/quotum QUOTUM_REQUIRE_ALL=1 cargo test --workspace --test cluster -- {{ARGS}}
+
 # Each fuzz target for so many seconds
 fuzz SECONDS="60":
     .ci/fuzz {{SECONDS}}

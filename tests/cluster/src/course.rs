@@ -1,0 +1,151 @@
+//! The course of a scenario: a cluster under load and under watch, faults, healing, and a verdict
+//! on the whole history.
+
+use std::time::Duration;
+
+use quotum_checker::history::{Edge, Phase};
+use quotum_e2e::bench::Bench;
+use quotum_e2e::ensure;
+use quotum_e2e::failure::Result;
+use quotum_e2e::poll;
+
+use crate::cluster::{self, Cluster};
+use crate::limits::{FAILOVER_MAX, HEAL_MAX, READY_MAX};
+use crate::load::{Demand, Load};
+use crate::recorder::Recorder;
+use crate::status::{GROUP, group};
+use crate::verdict;
+use crate::watch::{self, Watch};
+
+/// Before the first fault, and after the last: long enough for whole windows of most counters.
+const CALM: Duration = Duration::from_secs(6);
+
+/// A scenario in progress.
+#[derive(Debug)]
+pub struct Course<'a> {
+    pub bench: &'a Bench,
+    pub recorder: Recorder,
+    watch: Watch,
+    load: Load,
+    /// From when to when nothing was broken.
+    calm_us: Vec<(u64, u64)>,
+    pub cluster: Cluster,
+}
+
+/// A fault that is on.
+#[derive(Debug)]
+pub struct Fault {
+    name: &'static str,
+    nodes: Vec<u8>,
+    pub since_us: u64,
+}
+
+// === impl Course ===
+
+impl<'a> Course<'a> {
+    /// A cluster of so many nodes, which has served in peace for a while.
+    pub async fn start(bench: &'a Bench, name: &str, nodes: u8) -> Result<Self> {
+        let cluster = Cluster::start(bench, nodes).await?;
+        Self::of(bench, name, cluster).await
+    }
+
+    /// The same with a cluster that was started with something about it.
+    pub async fn of(bench: &'a Bench, name: &str, cluster: Cluster) -> Result<Self> {
+        let recorder = Recorder::start(name);
+        let nodes: Vec<_> = cluster
+            .nodes
+            .iter()
+            .map(|node| node.client_address())
+            .collect();
+        let mut course = Self {
+            bench,
+            watch: Watch::start(cluster.asked().to_vec(), &recorder),
+            load: Load::start(&nodes, Demand::USUAL, &recorder)?,
+            recorder,
+            calm_us: Vec::new(),
+            cluster,
+        };
+        course.decided_after(0, READY_MAX).await?;
+        course.calm().await;
+        course.recorder.phase(Phase::Faults);
+        Ok(course)
+    }
+
+    /// Lets time pass under load.
+    pub async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    /// Lets time pass in which nothing is broken.
+    async fn calm(&mut self) {
+        let from_us = self.recorder.now_us();
+        self.pass(CALM).await;
+        self.calm_us.push((from_us, self.recorder.now_us()));
+    }
+
+    /// A fault begins.
+    pub fn begin(&self, name: &'static str, nodes: &[u8]) -> Fault {
+        Fault {
+            name,
+            nodes: nodes.to_vec(),
+            since_us: self.recorder.fault(name, nodes, Edge::Begin),
+        }
+    }
+
+    /// A fault is over.
+    pub fn end(&self, fault: &Fault) -> u64 {
+        self.recorder.fault(fault.name, &fault.nodes, Edge::End)
+    }
+
+    /// Waits for the first decision on a request that was sent after an instant, and tells how long
+    /// after that instant it came.
+    pub async fn decided_after(&self, at_us: u64, time_max: Duration) -> Result<Duration> {
+        let recorder = &self.recorder;
+        poll::until("a decision", time_max, async || {
+            Ok(recorder.first_decision_after(at_us))
+        })
+        .await
+    }
+
+    /// Waits for a decision after a leader was just lost, which must come soon.
+    pub async fn failed_over(&self, fault: &Fault) -> Result {
+        let after = self.decided_after(self.recorder.now_us(), HEAL_MAX).await?;
+        self.bench
+            .note(&format!("first decision {after:?} after: {}", fault.name));
+        ensure!(
+            after <= FAILOVER_MAX,
+            "the first decision came {after:?} after: {}",
+            fault.name
+        );
+        Ok(())
+    }
+
+    /// All faults are over and all nodes that shall be up are started: it must serve again, and
+    /// everything that was decided must be sound.
+    pub async fn finish(mut self) -> Result {
+        cluster::all_run(&mut self.cluster)?;
+        let healed_us = self.recorder.now_us();
+        self.cluster.agreed(HEAL_MAX).await?;
+        self.decided_after(healed_us, HEAL_MAX).await?;
+        // From here on everything is answered.
+        self.recorder.healed(healed_us);
+        self.calm().await;
+        let Self {
+            bench,
+            recorder,
+            watch,
+            load,
+            calm_us,
+            mut cluster,
+        } = self;
+        load.settle().await?;
+        drop(watch);
+        let mut applied = 0;
+        for status in cluster.settled().await? {
+            watch::note(&recorder, &status);
+            applied = group(&status, GROUP).map_or(0, |group| group.applied_index);
+        }
+        let disks = cluster.end()?;
+        verdict::of(bench, &recorder, &calm_us, &disks, applied)
+    }
+}

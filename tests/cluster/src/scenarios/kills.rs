@@ -1,0 +1,115 @@
+//! Processes that die, and one that sleeps.
+
+use std::time::Duration;
+
+use quotum_e2e::bench::Bench;
+use quotum_e2e::ensure;
+use quotum_e2e::failure::Result;
+
+use crate::course::Course;
+use crate::limits::HEAL_MAX;
+
+/// How long a fault is on.
+const FAULT: Duration = Duration::from_secs(5);
+/// A pause that outlasts many elections, and the deadline of every request.
+const PAUSE: Duration = Duration::from_secs(10);
+
+pub(super) async fn a_dead_follower_is_not_noticed(bench: &Bench) -> Result {
+    let mut course = Course::start(bench, "follower killed", 3).await?;
+    let leader = course.cluster.leader().await?;
+    let follower = course.cluster.others(leader)[0];
+    let fault = course.begin("kill follower", &[follower]);
+    course.cluster.node(follower).kill();
+    course.pass(FAULT).await;
+    ensure!(
+        course.cluster.leader().await? == leader,
+        "the leader changed though a follower died"
+    );
+    let unknown = course.recorder.unknown_since(fault.since_us);
+    ensure!(unknown == 0, "{unknown} requests were not decided");
+    course.cluster.node(follower).start()?;
+    course.end(&fault);
+    course.finish().await
+}
+
+pub(super) async fn a_dead_leader_is_replaced_at_once(bench: &Bench) -> Result {
+    let mut course = Course::start(bench, "leader killed", 3).await?;
+    // Twice: the second time the first victim votes.
+    for _ in 0..2 {
+        let leader = course.cluster.leader().await?;
+        let fault = course.begin("kill leader", &[leader]);
+        course.cluster.node(leader).kill();
+        course.failed_over(&fault).await?;
+        course.pass(FAULT).await;
+        course.cluster.node(leader).start()?;
+        course.end(&fault);
+        course.cluster.agreed(HEAL_MAX).await?;
+    }
+    course.finish().await
+}
+
+pub(super) async fn without_a_majority_nothing_is_decided(bench: &Bench) -> Result {
+    let mut course = Course::start(bench, "majority killed", 5).await?;
+    let leader = course.cluster.leader().await?;
+    // The leader and one follower are left.
+    let victims = course.cluster.others(leader)[..3].to_vec();
+    let fault = course.begin("kill majority", &victims);
+    for victim in &victims {
+        course.cluster.node(*victim).kill();
+    }
+    let gone_us = course.recorder.now_us();
+    course.pass(FAULT).await;
+    let decided = course.recorder.first_decision_after(gone_us);
+    ensure!(
+        decided.is_none(),
+        "a minority decided {decided:?} after the majority was gone"
+    );
+    for victim in &victims {
+        course.cluster.node(*victim).start()?;
+    }
+    course.end(&fault);
+    course.finish().await
+}
+
+pub(super) async fn what_was_decided_outlives_the_death_of_all(bench: &Bench) -> Result {
+    let mut course = Course::start(bench, "all killed", 3).await?;
+    let all: Vec<u8> = course
+        .cluster
+        .nodes
+        .iter()
+        .map(|node| node.number)
+        .collect();
+    for _ in 0..2 {
+        let fault = course.begin("kill all", &all);
+        for node in &mut course.cluster.nodes {
+            node.kill();
+        }
+        course.pass(Duration::from_secs(1)).await;
+        for node in &mut course.cluster.nodes {
+            node.start()?;
+        }
+        course.end(&fault);
+        course.cluster.agreed(HEAL_MAX).await?;
+        course.pass(FAULT).await;
+    }
+    course.finish().await
+}
+
+pub(super) async fn a_paused_leader_decides_nothing_when_it_wakes(bench: &Bench) -> Result {
+    let mut course = Course::start(bench, "leader paused", 3).await?;
+    let leader = course.cluster.leader().await?;
+    let fault = course.begin("pause leader", &[leader]);
+    course.cluster.node(leader).pause()?;
+    course.failed_over(&fault).await?;
+    course.pass(PAUSE).await;
+    // Streams to it are open, and its queue holds what was asked before: all of that is stale.
+    course.cluster.node(leader).resume()?;
+    course.end(&fault);
+    let successor = course.cluster.leader_but(&[leader]).await?;
+    course.pass(FAULT).await;
+    ensure!(
+        course.cluster.leader().await? == successor,
+        "the leader that woke up unseated its successor"
+    );
+    course.finish().await
+}
