@@ -28,8 +28,31 @@ const MARKS_MAX: usize = 64;
 
 impl State {
     pub fn encode(&self) -> Vec<u8> {
+        self.clone().into_pieces(usize::MAX).flatten().collect()
+    }
+
+    /// The encoded state in pieces of `piece_bytes` or a little more. What is in a piece is given
+    /// up: a state that shared it need not copy it any more when it changes it.
+    pub fn into_pieces(self, piece_bytes: usize) -> impl Iterator<Item = Vec<u8>> + Send {
         let now = self.last.log;
-        let mut out = Writer::with_capacity(64 * self.counters_live() + 1_024);
+        let mut head = Some(self.head());
+        drop(self.clients);
+        let mut parts = self.counters.into_parts();
+        std::iter::from_fn(move || {
+            let mut out = head.take().unwrap_or_default();
+            while out.len() < piece_bytes {
+                let Some(part) = parts.next() else { break };
+                for counter in part.iter().filter(|counter| counter.end > now) {
+                    counter.encode(&mut out);
+                }
+            }
+            (!out.is_empty()).then(|| out.into_bytes())
+        })
+    }
+
+    /// All but the counters.
+    fn head(&self) -> Writer {
+        let mut out = Writer::default();
         out.number(VERSION);
         out.number(self.last.log.ms);
         out.number(self.last.reference_ms);
@@ -41,10 +64,7 @@ impl State {
             client.encode(&mut out);
         }
         out.number(self.counters.live() as u64);
-        for counter in self.counters.iter(now) {
-            counter.encode(&mut out);
-        }
-        out.into_bytes()
+        out
     }
 
     /// Reads an encoded state; `hash_seed` as in [`State::new`].

@@ -3,16 +3,15 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::machine::Machine;
 use crate::observe::{Step, Watch};
 use crate::raft::{LogId, Reply, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
-use crate::snapshot::SnapshotStore;
+use crate::snapshot::{Image, Receiver, SnapshotStore};
 
 /// The machine of a group and where it stands. Clones share it.
 #[derive(Clone)]
@@ -48,11 +47,9 @@ impl Applier {
             last: None,
             membership: StoredMembership::default(),
         };
-        if let Some((meta, data)) = snapshots.read()? {
-            applied
-                .machine
-                .restore(&data, seed)
-                .map_err(io::Error::other)?;
+        if let Some((meta, image)) = snapshots.current()? {
+            let restored = applied.machine.restore(&image.load()?, seed);
+            restored.map_err(io::Error::other)?;
             applied.last = meta.last_log_id;
             applied.membership = meta.last_membership;
         }
@@ -77,6 +74,32 @@ impl Applier {
         self.progress.subscribe()
     }
 
+    /// Takes a snapshot from a peer.
+    pub(crate) fn receive_snapshot(&self, meta: &SnapshotMeta) -> Receiver {
+        self.snapshots.receive(meta)
+    }
+
+    /// A state from a snapshot, decoded beside the tasks that serve.
+    async fn decode(&self, image: Image) -> io::Result<Machine> {
+        let mut fresh = match &self.read().machine {
+            Machine::Counters(_) => Machine::Counters(quotum_limit::State::new(self.seed)),
+            Machine::Registry(_) => Machine::Registry(quotum_registry::State::new()),
+        };
+        let seed = self.seed;
+        let (done, decoded) = oneshot::channel();
+        let task = async move {
+            let restored = image.load().and_then(|state| {
+                let restored = fresh.restore(&state, seed);
+                restored.map_err(io::Error::other)
+            });
+            // Nobody waits any more when the node stops.
+            let _gone = done.send(restored.map(|()| fresh));
+        };
+        self.snapshots.disk.spawn("quotum-snapshot", Box::pin(task));
+        let stopped = |_| Err(io::Error::other("the snapshot's reader has stopped"));
+        decoded.await.unwrap_or_else(stopped)
+    }
+
     fn meta(applied: &Applied) -> SnapshotMeta {
         SnapshotMeta {
             last_log_id: applied.last,
@@ -86,7 +109,7 @@ impl Applier {
 }
 
 impl RaftStateMachine<TypeConfig> for Applier {
-    type SnapshotData = Bytes;
+    type SnapshotData = Image;
     type SnapshotBuilder = Self;
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
@@ -135,35 +158,32 @@ impl RaftStateMachine<TypeConfig> for Applier {
     async fn install_snapshot(
         &mut self,
         meta: &SnapshotMeta,
-        snapshot: Bytes,
+        image: Image,
     ) -> Result<(), io::Error> {
         // Decoded before it replaces what is on disk: a snapshot that cannot be read is refused.
-        let mut fresh = match &self.read().machine {
-            Machine::Counters(_) => Machine::Counters(quotum_limit::State::new(self.seed)),
-            Machine::Registry(_) => Machine::Registry(quotum_registry::State::new()),
+        let fresh = self.decode(image.clone()).await?;
+        self.snapshots.install(meta, &image).await?;
+        let old = {
+            let mut applied = self.read();
+            applied.last = meta.last_log_id;
+            applied.membership = meta.last_membership.clone();
+            std::mem::replace(&mut applied.machine, fresh)
         };
-        fresh
-            .restore(&snapshot, self.seed)
-            .map_err(io::Error::other)?;
-        self.snapshots.write(meta, move || snapshot).await?;
-        let mut applied = self.read();
-        applied.machine = fresh;
-        applied.last = meta.last_log_id;
-        applied.membership = meta.last_membership.clone();
-        drop(applied);
+        // Freed without the lock: it may be large.
+        drop(old);
         self.progress
             .send_replace(meta.last_log_id.map_or(0, |id| id.index()));
         Ok(())
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
-        let found = self.snapshots.read()?;
+        let found = self.snapshots.current()?;
         Ok(found.map(|(meta, snapshot)| Snapshot { meta, snapshot }))
     }
 }
 
 impl RaftSnapshotBuilder<TypeConfig> for Applier {
-    type SnapshotData = Bytes;
+    type SnapshotData = Image;
 
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
         let start_us = self.watch.start_us();
@@ -171,21 +191,17 @@ impl RaftSnapshotBuilder<TypeConfig> for Applier {
             let applied = self.read();
             (Self::meta(&applied), applied.machine.freeze())
         };
-        let written = self
-            .snapshots
-            .write(&meta, move || frozen.encode().into())
-            .await?;
+        let pieces = std::iter::once_with(|| frozen.into_pieces()).flatten();
+        let written = self.snapshots.build(&meta, pieces).await?;
         self.watch
             .took(Step::Snapshot(self.snapshots.shard), start_us);
-        match written {
-            Some(snapshot) => Ok(Snapshot { meta, snapshot }),
-            // A snapshot of the leader's has come in between, and covers more.
-            None => {
-                let later = self.snapshots.read()?;
-                let (meta, snapshot) =
-                    later.ok_or_else(|| io::Error::other("the later snapshot is gone"))?;
-                Ok(Snapshot { meta, snapshot })
-            }
+        if let Some(snapshot) = written {
+            return Ok(Snapshot { meta, snapshot });
         }
+        // A snapshot of the leader's has come in between, and covers more.
+        let later = self.snapshots.current()?;
+        let (meta, snapshot) =
+            later.ok_or_else(|| io::Error::other("the later snapshot is gone"))?;
+        Ok(Snapshot { meta, snapshot })
     }
 }

@@ -24,6 +24,9 @@ pub trait Disk: Send + Sync + 'static {
     /// Opens a file for writing, and creates it where it is missing.
     fn open(&self, name: &str) -> io::Result<Box<dyn File>>;
 
+    /// Opens a file for reading. It stays readable when another takes its name.
+    fn source(&self, name: &str) -> io::Result<Box<dyn Source>>;
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
     fn remove(&self, name: &str) -> io::Result<()>;
@@ -46,6 +49,15 @@ pub trait File: Send {
     fn sync(&mut self) -> BoxFuture<'_, io::Result<()>>;
 
     fn set_len(&mut self, bytes: u64) -> io::Result<()>;
+}
+
+/// One file, open for reading.
+pub trait Source: Send + Sync {
+    /// How many bytes it has.
+    fn bytes(&self) -> u64;
+
+    /// Fills `bytes` from `offset` on, or fails.
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
 }
 
 /// The disk of a node.

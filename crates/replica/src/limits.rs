@@ -44,6 +44,9 @@ pub const APPEND_BYTES_MAX: usize = 8 << 20;
 /// The chunk of a snapshot on the wire.
 pub const SNAPSHOT_CHUNK_BYTES: usize = 1 << 20;
 
+/// The slowest connection on which a snapshot reaches a follower.
+pub const SNAPSHOT_BYTES_PER_S_MIN: u64 = 1 << 20;
+
 /// The largest snapshot that is accepted from a peer.
 pub const SNAPSHOT_BYTES_MAX: u64 = 8 << 30;
 

@@ -85,6 +85,18 @@ pub(crate) struct ShardLog {
     pub(crate) vote: Option<Vote>,
     pub(crate) purged: Option<LogId>,
     pub(crate) entries: BTreeMap<u64, Entry>,
+    /// The bytes of all entries that were ever added here.
+    pub(crate) appended_bytes: u64,
+    /// Entries that are purged and not freed yet: a few go with each that is added.
+    garbage: Vec<BTreeMap<u64, Entry>>,
+}
+
+/// The bytes of entries that a shard's log was given, since the start or found at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AppendedBytes {
+    pub(crate) total: u64,
+    /// Of these, up to the entry that was asked about.
+    pub(crate) covered: u64,
 }
 
 /// What the shards and the writer share.
@@ -99,6 +111,14 @@ pub(crate) struct Shared {
 pub struct Log {
     pub(crate) shared: Arc<Shared>,
     pub(crate) queue: mpsc::Sender<writer::Operation>,
+}
+
+/// The bytes of an entry in the log, about.
+fn entry_bytes(entry: &Entry) -> u64 {
+    match &entry.payload {
+        openraft::EntryPayload::Normal(payload) => 64 + payload.0.len() as u64,
+        openraft::EntryPayload::Blank | openraft::EntryPayload::Membership(_) => 64,
+    }
 }
 
 // === impl ShardId ===
@@ -135,7 +155,7 @@ impl Shared {
         let head = |log: &ShardLog| ShardLog {
             vote: log.vote,
             purged: log.purged,
-            entries: BTreeMap::new(),
+            ..ShardLog::default()
         };
         let shards = self.shards();
         shards
@@ -193,6 +213,23 @@ impl Log {
     /// How many bytes of log were written since the start, over all shards.
     pub fn written_bytes(&self) -> u64 {
         self.shared.stats.written_bytes()
+    }
+
+    /// How many bytes of entries a shard was given, and how many of them up to entry `covered`.
+    pub(crate) fn appended_bytes(&self, shard: ShardId, covered: Option<u64>) -> AppendedBytes {
+        let shards = self.shared.shards();
+        let Some(log) = shards.get(&shard) else {
+            return AppendedBytes {
+                total: 0,
+                covered: 0,
+            };
+        };
+        let from = covered.map_or(0, |index| index + 1);
+        let uncovered: u64 = log.entries.range(from..).map(|(_, e)| entry_bytes(e)).sum();
+        AppendedBytes {
+            total: log.appended_bytes,
+            covered: log.appended_bytes.saturating_sub(uncovered),
+        }
     }
 
     /// How many times the disk was synced since the start.

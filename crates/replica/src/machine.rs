@@ -4,6 +4,7 @@ use bytes::Bytes;
 use quotum_limit::{Batch, State as Counters};
 use quotum_registry::State as Registry;
 
+use crate::limits::SNAPSHOT_CHUNK_BYTES;
 use crate::raft::Reply;
 
 /// The state of one group.
@@ -96,10 +97,11 @@ impl Frozen {
         }
     }
 
-    pub(crate) fn encode(self) -> Vec<u8> {
+    /// Encodes it piece by piece, and gives up what is in a piece.
+    pub(crate) fn into_pieces(self) -> Box<dyn Iterator<Item = Vec<u8>> + Send> {
         match self {
-            Self::Counters(state) => state.encode(),
-            Self::Registry(state) => state.encode(),
+            Self::Counters(state) => Box::new(state.into_pieces(SNAPSHOT_CHUNK_BYTES)),
+            Self::Registry(state) => Box::new(std::iter::once_with(move || state.encode())),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
 use openraft::base::{BoxFuture, BoxStream};
@@ -21,10 +22,11 @@ use tonic::Status;
 use tonic::transport::Channel;
 
 use crate::limits::{
-    PEER_MESSAGE_BYTES_MAX, PEER_PROTOCOL, SNAPSHOT_CHUNK_BYTES, STREAM_OPEN_DEADLINE,
+    PEER_MESSAGE_BYTES_MAX, PEER_PROTOCOL, SNAPSHOT_BYTES_PER_S_MIN, STREAM_OPEN_DEADLINE,
 };
 use crate::log::ShardId;
 use crate::raft::{LogId, Member, Snapshot, TypeConfig, Vote};
+use crate::snapshot::Image;
 use crate::wire::{
     entry_to_wire, log_id_from_wire, log_id_to_wire, meta_to_wire, vote_from_wire, vote_to_wire,
 };
@@ -253,8 +255,38 @@ fn append_result(
     }
 }
 
+/// How long a snapshot may be on its way, beside what any may take.
+fn time_for(bytes: u64) -> Duration {
+    Duration::from_secs(bytes / SNAPSHOT_BYTES_PER_S_MIN)
+}
+
+/// The messages after the first: the state and its checksum. They end without one if the file
+/// cannot be read.
+fn chunks(image: &Image) -> impl Stream<Item = peer::SnapshotRequest> + Send + use<> {
+    let start = (image.pieces(), Some(crc32fast::Hasher::new()));
+    futures_util::stream::unfold(start, |(mut pieces, sum)| async move {
+        let mut sum = sum?;
+        let message = match pieces.recv().await {
+            Some(Err(_)) => return None,
+            Some(Ok(chunk)) => {
+                sum.update(&chunk);
+                let message = peer::SnapshotRequest {
+                    chunk,
+                    ..Default::default()
+                };
+                return Some((message, (pieces, Some(sum))));
+            }
+            None => peer::SnapshotRequest {
+                crc32: Some(sum.finalize()),
+                ..Default::default()
+            },
+        };
+        Some((message, (pieces, None)))
+    })
+}
+
 impl RaftNetworkV2<TypeConfig> for Connection {
-    type SnapshotData = bytes::Bytes;
+    type SnapshotData = Image;
 
     async fn append_entries(
         &mut self,
@@ -334,34 +366,20 @@ impl RaftNetworkV2<TypeConfig> for Connection {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
-        let data = snapshot.snapshot;
+        let image = snapshot.snapshot;
         let head = peer::SnapshotRequest {
             envelope: Some(self.envelope()?),
             vote: Some(vote_to_wire(&vote)),
-            meta: Some(meta_to_wire(&snapshot.meta, data.len() as u64)),
+            meta: Some(meta_to_wire(&snapshot.meta, image.bytes())),
             ..Default::default()
         };
-        let sum = crc32fast::hash(&data);
-        let mut at = 0;
-        let chunks = std::iter::from_fn(move || {
-            let chunk = data.slice(at..data.len().min(at + SNAPSHOT_CHUNK_BYTES));
-            at += chunk.len();
-            (!chunk.is_empty()).then_some(peer::SnapshotRequest {
-                chunk,
-                ..Default::default()
-            })
-        });
-        let tail = peer::SnapshotRequest {
-            crc32: Some(sum),
-            ..Default::default()
-        };
-        let messages =
-            futures_util::stream::iter(std::iter::once(head).chain(chunks).chain([tail]));
+        let deadline = option.hard_ttl() + time_for(image.bytes());
+        let messages = futures_util::stream::iter([head]).chain(chunks(&image));
         let mut client = self.client()?;
         let answer = tokio::select! {
             biased;
             closed = cancel => return Err(closed.into()),
-            answer = tokio::time::timeout(option.hard_ttl(), client.snapshot(messages)) => answer,
+            answer = tokio::time::timeout(deadline, client.snapshot(messages)) => answer,
         };
         let response = answer
             .map_err(|_| {
@@ -369,7 +387,7 @@ impl RaftNetworkV2<TypeConfig> for Connection {
                     action: RPCTypes::InstallSnapshot,
                     id: self.peers.own,
                     target: self.target,
-                    timeout: option.hard_ttl(),
+                    timeout: deadline,
                 })
             })?
             .map_err(|status| match status.code() {

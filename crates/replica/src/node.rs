@@ -155,7 +155,7 @@ impl Node {
                 ShardId::REGISTRY => Machine::Registry(quotum_registry::State::new()),
                 _ => Machine::Counters(quotum_limit::State::new(mix(seams.seed ^ 0x5eed))),
             };
-            let snapshots = SnapshotStore::new(seams.disk.clone(), shard);
+            let snapshots = SnapshotStore::open(seams.disk.clone(), shard)?;
             let seed = mix(seams.seed ^ 0x5eed);
             let applier = Applier::open(machine, snapshots, seed, watch.clone())?;
             let network = Network {
@@ -251,13 +251,16 @@ impl Node {
         proposer.decide(commands).await
     }
 
-    /// Changes the registry, if this node leads its group.
+    /// Changes the registry, if this node leads its group. The command must fit into one entry.
     pub async fn change_registry(
         &self,
         command: &quotum_registry::Command,
     ) -> Result<quotum_registry::Outcome, ProposeError> {
-        let group = self.registry_group();
-        let (_, reply) = group.write(command.encode().into(), None).await?;
+        let command = command.encode();
+        if command.len() > self.entry_bytes_max() {
+            return Err(ProposeError::Overloaded);
+        }
+        let (_, reply) = self.registry_group().write(command.into(), None).await?;
         match reply {
             Reply::Registry(outcome) => Ok(*outcome),
             Reply::None | Reply::Counters { .. } => Err(ProposeError::Unknown),

@@ -5,7 +5,6 @@
 
 use std::pin::Pin;
 
-use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use openraft::errors::RaftError;
 use openraft::raft::{
@@ -19,6 +18,7 @@ use crate::limits::{PEER_MESSAGE_BYTES_MAX, PEER_PROTOCOL, SNAPSHOT_BYTES_MAX};
 use crate::node::Node;
 use crate::propose::Group;
 use crate::raft::{Runtime, Snapshot, TypeConfig};
+use crate::snapshot::{Image, Receiver};
 use crate::wire::{
     Malformed, entry_from_wire, log_id_from_wire, log_id_to_wire, meta_from_wire, vote_from_wire,
     vote_to_wire,
@@ -218,7 +218,8 @@ impl Peer for PeerService {
             return Err(Status::invalid_argument("the snapshot is too large"));
         }
         let meta = meta_from_wire(meta).map_err(malformed)?;
-        let snapshot = receive(&mut incoming, size).await?;
+        let receiver = group.applier.receive_snapshot(&meta);
+        let snapshot = receive(&mut incoming, receiver, size).await?;
         let snapshot = Snapshot { meta, snapshot };
         let response = group.raft.install_full_snapshot(vote, snapshot).await;
         let response = response.map_err(|error| Status::unavailable(error.to_string()))?;
@@ -268,26 +269,34 @@ impl Peer for PeerService {
     }
 }
 
-/// The bytes of a snapshot, checked against their announced number and checksum.
+/// A snapshot on the disk, checked against the announced number of bytes and their checksum.
 async fn receive(
     incoming: &mut Streaming<peer::SnapshotRequest>,
+    receiver: Receiver,
     size: u64,
-) -> Result<Bytes, Status> {
-    let mut data = BytesMut::new();
-    loop {
+) -> Result<Image, Status> {
+    let mut bytes = 0;
+    let sum = loop {
         let message = incoming.message().await?;
         let message = message.ok_or_else(|| Status::aborted("the snapshot ends too early"))?;
-        if (data.len() + message.chunk.len()) as u64 > size {
+        bytes += message.chunk.len() as u64;
+        if bytes > size {
             return Err(Status::invalid_argument(
                 "the snapshot is longer than announced",
             ));
         }
-        data.extend_from_slice(&message.chunk);
-        if let Some(sum) = message.crc32 {
-            if data.len() as u64 != size || crc32fast::hash(&data) != sum {
-                return Err(Status::data_loss("the snapshot was damaged on its way"));
-            }
-            return Ok(data.freeze());
+        if !message.chunk.is_empty() && receiver.piece(message.chunk).await.is_err() {
+            break None;
         }
+        if message.crc32.is_some() {
+            break message.crc32;
+        }
+    };
+    let written = receiver.end().await;
+    let (image, written_sum) = written
+        .map_err(|error| Status::unavailable(format!("the snapshot cannot be kept: {error}")))?;
+    if bytes != size || sum != Some(written_sum) {
+        return Err(Status::data_loss("the snapshot was damaged on its way"));
     }
+    Ok(image)
 }

@@ -201,6 +201,11 @@ impl Counters {
             .filter(move |counter| counter.end > now)
     }
 
+    /// The parts, each given up when it has been looked at.
+    pub(crate) fn into_parts(self) -> impl Iterator<Item = Arc<HashTable<Counter>>> + Send {
+        self.parts.into_iter()
+    }
+
     /// Puts a counter from a snapshot in; its key must not be there yet.
     pub(crate) fn insert(&mut self, counter: Counter) -> Result<(), Counter> {
         let hash_of = hash(&self.hasher, &counter.key, counter.window);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::{BoxFuture, Disk, File};
+use super::{BoxFuture, Disk, File, Source};
 
 /// Writes that are not synced reach the disk in pieces of this size, each or not.
 const BLOCK: usize = 64;
@@ -46,6 +46,11 @@ pub struct Faults {
 }
 
 struct MemoryFile {
+    disk: MemoryDisk,
+    data: Content,
+}
+
+struct MemorySource {
     disk: MemoryDisk,
     data: Content,
 }
@@ -147,6 +152,15 @@ impl Disk for MemoryDisk {
         }))
     }
 
+    fn source(&self, name: &str) -> io::Result<Box<dyn Source>> {
+        let state = self.alive()?;
+        let data = state.now.get(name).ok_or_else(|| missing(name))?.clone();
+        Ok(Box::new(MemorySource {
+            disk: self.clone(),
+            data,
+        }))
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = self.alive()?;
         let content = state.now.remove(from).ok_or_else(|| missing(from))?;
@@ -215,6 +229,24 @@ impl File for MemoryFile {
         let mut data = self.data.lock().expect("not poisoned");
         data.now
             .resize(usize::try_from(bytes).map_err(io::Error::other)?, 0);
+        Ok(())
+    }
+}
+
+// === impl MemorySource ===
+
+impl Source for MemorySource {
+    fn bytes(&self) -> u64 {
+        self.data.lock().expect("not poisoned").now.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        drop(self.disk.alive()?);
+        let data = self.data.lock().expect("not poisoned");
+        let start = usize::try_from(offset).map_err(io::Error::other)?;
+        let end = start.checked_add(bytes.len());
+        let found = end.and_then(|end| data.now.get(start..end));
+        bytes.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }
 }

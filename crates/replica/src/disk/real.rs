@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 
-use super::{BoxFuture, Disk, File};
+use super::{BoxFuture, Disk, File, Source};
 
 /// A folder of a file system. Files are readable by their owner only.
 #[derive(Debug)]
@@ -14,6 +14,11 @@ pub struct RealDisk {
 }
 
 struct RealFile(fs::File);
+
+struct RealSource {
+    file: fs::File,
+    bytes: u64,
+}
 
 // === impl RealDisk ===
 
@@ -51,6 +56,12 @@ impl Disk for RealDisk {
             .truncate(false)
             .mode(0o600);
         Ok(Box::new(RealFile(options.open(self.folder.join(name))?)))
+    }
+
+    fn source(&self, name: &str) -> io::Result<Box<dyn Source>> {
+        let file = fs::File::open(self.folder.join(name))?;
+        let bytes = file.metadata()?.len();
+        Ok(Box::new(RealSource { file, bytes }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -92,5 +103,17 @@ impl File for RealFile {
 
     fn set_len(&mut self, bytes: u64) -> io::Result<()> {
         self.0.set_len(bytes)
+    }
+}
+
+// === impl RealSource ===
+
+impl Source for RealSource {
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(bytes, offset)
     }
 }

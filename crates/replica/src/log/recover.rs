@@ -10,6 +10,10 @@ use super::record::{ALIGN, Place, Record, frame};
 use super::{LogError, ShardId, ShardLog};
 use crate::disk::Disk;
 
+/// Purged entries that are freed with each entry that is added: more than are added, so that they
+/// do not pile up.
+const FREED_PER_ENTRY: usize = 4;
+
 /// What the disk holds.
 #[derive(Debug, Default)]
 pub(crate) struct Recovered {
@@ -196,7 +200,9 @@ impl ShardLog {
         {
             return Err("an entry that does not follow its predecessor");
         }
+        self.appended_bytes += super::entry_bytes(&entry);
         self.entries.insert(index, entry);
+        self.free(FREED_PER_ENTRY);
         Ok(())
     }
 
@@ -211,8 +217,20 @@ impl ShardLog {
         {
             return;
         }
-        self.entries = self.entries.split_off(&(id.index() + 1));
+        let kept = self.entries.split_off(&(id.index() + 1));
+        self.garbage
+            .push(std::mem::replace(&mut self.entries, kept));
         self.purged = Some(id);
+    }
+
+    /// Frees some of what is purged: all of it at once would hold the shards up.
+    fn free(&mut self, mut entries: usize) {
+        while let Some(oldest) = self.garbage.last_mut().filter(|_| entries > 0) {
+            entries -= 1;
+            if oldest.pop_first().is_none() {
+                self.garbage.pop();
+            }
+        }
     }
 
     pub(crate) fn last_log_id(&self) -> Option<crate::raft::LogId> {

@@ -185,6 +185,11 @@ impl Segments {
         Ok(())
     }
 
+    /// The oldest segment, while it is not the written one.
+    pub(crate) fn oldest(&self) -> Option<&Found> {
+        self.found.front().filter(|_| self.found.len() > 1)
+    }
+
     /// How many bytes of segments are in use.
     pub(crate) fn used_bytes(&self) -> u64 {
         self.found.len() as u64 * self.segment_bytes

@@ -70,7 +70,7 @@ impl StoreBuilder<TypeConfig, store::LogStore, Applier> for Builder {
     async fn build(&self) -> Result<((), store::LogStore, Applier), StorageError<TypeConfig>> {
         let disk: SharedDisk = Arc::new(MemoryDisk::new());
         let log = Log::open(disk.clone(), CONFIG).await.unwrap();
-        let snapshots = SnapshotStore::new(disk, SHARD);
+        let snapshots = SnapshotStore::open(disk, SHARD).unwrap();
         let watch = Watch::new(Arc::new(RealClock), Arc::new(Unobserved));
         let machine = Machine::Registry(quotum_registry::State::new());
         let applier = Applier::open(machine, snapshots, 1, watch).unwrap();

@@ -3,16 +3,17 @@
 //! It takes everything that is queued, writes it, syncs once, and answers everybody in order.
 //! After an error it answers only that error: a sync is never tried again.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use openraft::storage::IOFlushed;
 use tokio::sync::{mpsc, oneshot};
 
 use super::record::Record;
 use super::segment::Segments;
-use super::{Durability, Shared};
+use super::{Durability, ShardId, Shared};
 use crate::limits::WRITE_BYTES_MAX;
 use crate::observe::{Step, Watch};
 use crate::raft::TypeConfig;
@@ -35,6 +36,15 @@ pub(crate) struct Stats {
     written_bytes: AtomicU64,
     used_bytes: AtomicU64,
     syncs: AtomicU64,
+    oldest: Mutex<Oldest>,
+}
+
+/// The oldest segment, while it is not the written one.
+#[derive(Debug, Default)]
+struct Oldest {
+    number: Option<u64>,
+    /// The last entry of each shard in it.
+    last: BTreeMap<ShardId, u64>,
 }
 
 // === impl Stats ===
@@ -46,6 +56,24 @@ impl Stats {
 
     pub(crate) fn used_bytes(&self) -> u64 {
         self.used_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn oldest(&self) -> BTreeMap<ShardId, u64> {
+        let oldest = self.oldest.lock().expect("no holder of it panics");
+        oldest.last.clone()
+    }
+
+    /// Notes which segments are in use.
+    fn note(&self, segments: &Segments) {
+        self.used_bytes
+            .store(segments.used_bytes(), Ordering::Relaxed);
+        let found = segments.oldest();
+        let number = found.map(|found| found.number);
+        let mut oldest = self.oldest.lock().expect("no holder of it panics");
+        if oldest.number != number {
+            let last = found.map(|found| found.last.clone()).unwrap_or_default();
+            *oldest = Oldest { number, last };
+        }
     }
 
     pub(crate) fn syncs(&self) -> u64 {
@@ -155,10 +183,7 @@ async fn write(
         let shards = shared.heads();
         segments.recycle(&shards)?;
     }
-    shared
-        .stats
-        .used_bytes
-        .store(segments.used_bytes(), Ordering::Relaxed);
+    shared.stats.note(segments);
     Ok(())
 }
 

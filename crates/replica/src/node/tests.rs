@@ -13,6 +13,7 @@ use crate::limits::SEGMENT_BYTES_MIN;
 use crate::peer::PeerService;
 
 mod members;
+mod upkeep;
 
 /// How long anything may take before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(20);
