@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use quotum_limit::{
-    Algorithm, Batch, Caps, Command, Epoch, Item, Key, LogTime, RequestId, Stamp, State, Window,
+    Algorithm, Batch, Caller, Caps, Command, Epoch, Item, Key, LogTime, RequestId, Stamp, State, Window,
 };
 
 fn main() -> std::io::Result<()> {
@@ -29,7 +29,7 @@ fn main() -> std::io::Result<()> {
         items: items.iter().cloned().collect(),
     };
     let commands = [
-        Command::Open,
+        Command::Open { caller: Caller(1) },
         acquire(1, &[minute.clone(), other.clone()]),
         acquire(2, std::slice::from_ref(&minute)),
         acquire(3, &[minute.clone(), minute.clone()]),

@@ -5,7 +5,7 @@
 
 use smallvec::SmallVec;
 
-use crate::command::{Algorithm, Batch, Caps, Command, Epoch, Item, Items, RequestId};
+use crate::command::{Algorithm, Batch, Caller, Caps, Command, Epoch, Item, Items, RequestId};
 use crate::limits::{BATCH_COMMANDS_MAX, ITEMS_MAX, LOG_TIME_MS_MAX};
 use crate::{Key, LogTime, Stamp, Window};
 
@@ -13,7 +13,7 @@ use crate::{Key, LogTime, Stamp, Window};
 pub(crate) mod tests;
 
 /// The layout that this build writes. An entry of another one stops the node.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// Where bytes are not what they should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -84,7 +84,10 @@ impl Batch {
 impl Command {
     fn encode(&self, out: &mut Writer) {
         match self {
-            Self::Open => out.number(0),
+            Self::Open { caller } => {
+                out.number(0);
+                out.number(caller.0);
+            }
             Self::Acquire {
                 id,
                 acked_seq,
@@ -108,7 +111,9 @@ impl Command {
 
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         match input.number()? {
-            0 => Ok(Self::Open),
+            0 => Ok(Self::Open {
+                caller: Caller(input.number()?),
+            }),
             1 => Ok(Self::Acquire {
                 id: RequestId::decode(input)?,
                 acked_seq: input.number()?,
@@ -142,36 +147,44 @@ impl RequestId {
 fn encode_items(items: &Items, out: &mut Writer) {
     out.number(items.len() as u64);
     for item in items {
-        out.bytes(item.key.as_bytes());
-        out.number(item.max);
-        out.number(item.revision);
-        out.number(item.window.code());
-        out.number(match item.algorithm {
-            Algorithm::Fixed => 0,
-        });
-        out.number(item.units);
-        out.number(u64::from(item.shadow));
+        encode_item(item, out);
     }
+}
+
+pub(crate) fn encode_item(item: &Item, out: &mut Writer) {
+    out.bytes(item.key.as_bytes());
+    out.number(item.max);
+    out.number(item.revision);
+    out.number(item.window.code());
+    out.number(match item.algorithm {
+        Algorithm::Fixed => 0,
+    });
+    out.number(item.units);
+    out.number(u64::from(item.shadow));
 }
 
 fn decode_items(input: &mut Reader<'_>) -> Result<Items, DecodeError> {
     let count = input.size(ITEMS_MAX)?;
     let mut items = SmallVec::with_capacity(count);
     for _ in 0..count {
-        items.push(Item {
-            key: input.key()?,
-            max: input.number()?,
-            revision: input.number()?,
-            window: input.window()?,
-            algorithm: match input.number()? {
-                0 => Algorithm::Fixed,
-                _ => return Err(input.error("unknown algorithm")),
-            },
-            units: input.number()?,
-            shadow: input.flag()?,
-        });
+        items.push(decode_item(input)?);
     }
     Ok(items)
+}
+
+pub(crate) fn decode_item(input: &mut Reader<'_>) -> Result<Item, DecodeError> {
+    Ok(Item {
+        key: input.key()?,
+        max: input.number()?,
+        revision: input.number()?,
+        window: input.window()?,
+        algorithm: match input.number()? {
+            0 => Algorithm::Fixed,
+            _ => return Err(input.error("unknown algorithm")),
+        },
+        units: input.number()?,
+        shadow: input.flag()?,
+    })
 }
 
 // === impl Writer ===

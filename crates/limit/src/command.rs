@@ -8,6 +8,10 @@ use crate::{Key, Stamp, Window};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub u64);
 
+/// Who opens epochs, as the node that is asked tells callers apart. 0: it cannot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Caller(pub u64);
+
 /// The name of one request: kept over all its retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId {
@@ -45,7 +49,7 @@ pub type Items = SmallVec<[Item; 1]>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Allocates a client epoch.
-    Open,
+    Open { caller: Caller },
     /// Takes all the items' units or none.
     Acquire {
         id: RequestId,
@@ -131,8 +135,12 @@ pub type ItemStates = SmallVec<[ItemState; 1]>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Bound {
     Counters,
+    /// The seq is too far ahead of its epoch's watermark.
     Requests,
+    /// Of one caller, or in all.
     Epochs,
+    /// Items remembered with request ids, of one caller or in all.
+    Ids,
 }
 
 /// Why a command is no command.

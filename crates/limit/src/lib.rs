@@ -24,7 +24,7 @@ pub mod window;
 pub use clock::{LogClock, Reading, Stamp};
 pub use codec::DecodeError;
 pub use command::{
-    Algorithm, Batch, Bound, Caps, Command, Epoch, Item, ItemState, ItemStates, Items, Outcome,
+    Algorithm, Batch, Bound, Caller, Caps, Command, Epoch, Item, ItemState, ItemStates, Items, Outcome,
     Refusal, RequestId,
 };
 pub use key::{Key, KeyError};

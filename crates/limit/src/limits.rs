@@ -29,7 +29,17 @@ pub const EPOCH_IDLE_MS_MAX: u64 = 600_000;
 /// The most client epochs at a time.
 pub const EPOCHS_MAX: usize = 65_536;
 
-/// How far apart the time marks of an epoch are: see `state::client`.
+/// The most of them that one caller has open: no caller takes the room of all others.
+pub const EPOCHS_PER_CALLER_MAX: usize = 2_048;
+
+/// The most items that are remembered with request ids: about 250 bytes each. At the bound new
+/// requests are [`crate::Bound::Ids`].
+pub const ITEMS_HELD_MAX: usize = 1 << 20;
+
+/// The most of them of one caller's epochs.
+pub const ITEMS_HELD_PER_CALLER_MAX: usize = 1 << 18;
+
+/// How long after a seq was first seen it is marked: see `state::client`.
 pub(crate) const MARK_MS: u64 = 1_000;
 
 /// Into how many parts the counters are divided, each shared with a snapshot until it is touched.

@@ -3,23 +3,22 @@
 //! Only what stands at the log time reached is written. Promises: a decoded state answers every
 //! later command as the encoded one does, and has the same digest; decoding never panics.
 
-use std::sync::Arc;
-
 use smallvec::SmallVec;
 
-use crate::codec::{DecodeError, Reader, Writer};
-use crate::command::{Caps, Epoch};
+use crate::codec::{DecodeError, Reader, Writer, decode_item, encode_item};
+use crate::command::{Caller, Caps, Epoch};
 use crate::limits::{EPOCHS_MAX, ITEMS_MAX, SLOTS_MAX};
 use crate::state::State;
-use crate::state::client::{Client, Held, Slot, Verdict};
+use crate::state::client::Client;
 use crate::state::counters::Counter;
+use crate::state::verdict::{Held, Slot, Verdict};
 use crate::{LogTime, Stamp};
 
 #[cfg(test)]
 mod tests;
 
 /// The layout that this build writes.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// The most time marks that an epoch can have: one a second while they are not due, and one more.
 const MARKS_MAX: usize = 64;
@@ -57,9 +56,9 @@ impl State {
         out.number(self.last.log.ms);
         out.number(self.last.reference_ms);
         out.number(self.caps.counters_max as u64);
-        out.number(self.next_epoch);
+        out.number(self.clients.next_epoch);
         out.number(self.clients.len() as u64);
-        for (epoch, client) in &self.clients {
+        for (epoch, client) in self.clients.iter() {
             out.number(epoch.0);
             client.encode(&mut out);
         }
@@ -82,16 +81,16 @@ impl State {
         state.caps = Caps {
             counters_max: input.size(usize::MAX)?,
         };
-        state.next_epoch = input.number()?;
+        state.clients.next_epoch = input.number()?;
         for _ in 0..input.size(EPOCHS_MAX)? {
             let epoch = Epoch(input.number()?);
-            if epoch.0 >= state.next_epoch {
+            if epoch.0 >= state.clients.next_epoch {
                 return Err(input.error("an epoch that was never opened"));
             }
-            let client = Arc::new(Client::decode(&mut input)?);
-            if state.clients.insert(epoch, client).is_some() {
+            if state.clients.get(epoch).is_some() {
                 return Err(input.error("an epoch appears twice"));
             }
+            state.clients.insert(epoch, Client::decode(&mut input)?);
         }
         for _ in 0..input.size(usize::MAX)? {
             let counter = Counter::decode(&mut input)?;
@@ -103,6 +102,7 @@ impl State {
             }
         }
         input.end()?;
+        state.clients.pass(log);
         Ok(state)
     }
 }
@@ -139,37 +139,45 @@ impl Counter {
 
 impl Client {
     fn encode(&self, out: &mut Writer) {
+        out.number(self.caller.0);
         out.number(self.watermark);
+        out.number(self.highest - self.watermark);
         out.number(self.seen.ms);
+        out.number(self.unmarked_since.map_or(0, |since| since.ms));
         out.number(self.marks.len() as u64);
         for (at, seq) in &self.marks {
             out.number(at.ms);
             out.number(*seq);
         }
         out.number(self.slots.len() as u64);
-        for slot in &self.slots {
+        for (seq, slot) in self.slots.iter() {
+            out.number(seq - self.watermark);
             slot.encode(out);
         }
     }
 
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let caller = Caller(input.number()?);
         let watermark = input.number()?;
-        let mut client = Self::new(LogTime::from_ms(input.number()?));
-        client.watermark = watermark;
+        let ahead = input.size(SLOTS_MAX as usize)? as u64;
+        let highest = watermark.checked_add(ahead).filter(|seq| *seq < u64::MAX);
+        let highest = highest.ok_or_else(|| input.error("a watermark is too large"))?;
+        let mut client = Self::new(caller, input.log_time()?);
+        (client.watermark, client.highest) = (watermark, highest);
+        client.unmarked_since = Some(input.log_time()?).filter(|since| since.ms > 0);
         for _ in 0..input.size(MARKS_MAX)? {
-            client
-                .marks
-                .push_back((LogTime::from_ms(input.number()?), input.number()?));
+            let mark = (input.log_time()?, input.number()?);
+            if mark.1 > highest {
+                return Err(input.error("a mark is ahead of its epoch"));
+            }
+            client.marks.push_back(mark);
         }
-        let slots = input.size(usize::try_from(SLOTS_MAX).expect("fits"))?;
-        if watermark
-            .checked_add(slots as u64)
-            .is_none_or(|end| end == u64::MAX)
-        {
-            return Err(input.error("a watermark is too large"));
-        }
-        for _ in 0..slots {
-            client.slots.push_back(Slot::decode(input)?);
+        let mut last = watermark;
+        for _ in 0..input.size(SLOTS_MAX as usize)? {
+            let seq = watermark.checked_add(input.number()?);
+            let seq = seq.filter(|seq| *seq > last && *seq <= highest);
+            last = seq.ok_or_else(|| input.error("a seq is out of its place"))?;
+            client.slots.put(last, Slot::decode(input)?);
         }
         Ok(client)
     }
@@ -180,12 +188,10 @@ impl Client {
 impl Slot {
     fn encode(&self, out: &mut Writer) {
         match self {
-            Self::Empty => out.number(0),
             Self::Cancelled => out.number(1),
             Self::Resolved(verdict) => {
                 out.number(2);
                 out.number(u64::from(verdict.admitted));
-                out.number(verdict.fingerprint);
                 out.number(verdict.held.len() as u64);
                 for held in &verdict.held {
                     held.encode(out);
@@ -196,23 +202,18 @@ impl Slot {
 
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         match input.number()? {
-            0 => Ok(Self::Empty),
             1 => Ok(Self::Cancelled),
             2 => {
                 let admitted = input.flag()?;
-                let fingerprint = input.number()?;
                 let mut held: SmallVec<[Held; 1]> = SmallVec::new();
                 for _ in 0..input.size(ITEMS_MAX)? {
                     held.push(Held::decode(input)?);
                 }
-                if !admitted && held.iter().all(|held| held.fits) {
+                let verdict = Verdict { admitted, held };
+                if !admitted && verdict.binding(LogTime::ZERO).is_none() {
                     return Err(input.error("a denial that nothing denies"));
                 }
-                Ok(Self::Resolved(Verdict {
-                    admitted,
-                    fingerprint,
-                    held,
-                }))
+                Ok(Self::Resolved(verdict))
             }
             _ => Err(input.error("unknown kind of slot")),
         }
@@ -223,12 +224,8 @@ impl Slot {
 
 impl Held {
     fn encode(&self, out: &mut Writer) {
-        out.number(u64::from(self.charge.is_some()));
-        if let Some((key, window, units)) = &self.charge {
-            out.bytes(key.as_bytes());
-            out.number(window.code());
-            out.number(*units);
-        }
+        encode_item(&self.item, out);
+        out.number(self.charged);
         out.number(u64::from(self.hopeless));
         out.number(u64::from(self.fits));
         out.number(self.remaining);
@@ -237,12 +234,9 @@ impl Held {
     }
 
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let charge = match input.flag()? {
-            false => None,
-            true => Some((input.key()?, input.window()?, input.number()?)),
-        };
         Ok(Self {
-            charge,
+            item: decode_item(input)?,
+            charged: input.number()?,
             hopeless: input.flag()?,
             fits: input.flag()?,
             remaining: input.number()?,

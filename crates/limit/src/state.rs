@@ -3,18 +3,16 @@
 //! Promises: what [`State::apply`] answers depends on the commands and their log times only, never
 //! on when memory was swept, which replica asks, or the order of a hash map.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use smallvec::SmallVec;
 
 use crate::command::{
-    Bound, Command, Epoch, Item, ItemState, ItemStates, Items, Outcome, Refusal, RequestId,
+    Bound, Caller, Command, Item, ItemState, ItemStates, Items, Outcome, Refusal, RequestId,
 };
-use crate::limits::{EPOCH_IDLE_MS_MAX, EPOCHS_MAX, ITEMS_MAX, UNITS_MAX};
+use crate::limits::{ITEMS_MAX, UNITS_MAX};
 use crate::{Batch, Caps, LogTime, Stamp};
 
 pub(crate) mod client;
+pub(crate) mod clients;
 pub(crate) mod counters;
 #[cfg(test)]
 pub(crate) mod model;
@@ -22,9 +20,12 @@ pub(crate) mod model;
 mod tests;
 #[cfg(test)]
 mod transcript;
+pub(crate) mod slots;
+pub(crate) mod verdict;
 
-use client::{Client, Held, Slot, Verdict};
+use clients::Clients;
 use counters::{Counters, Place};
+use verdict::{Held, Slot, Verdict};
 
 /// Everything that a shard's log has built. `Clone` shares the counters until they are touched.
 #[derive(Debug, Clone)]
@@ -32,8 +33,7 @@ pub struct State {
     pub(crate) caps: Caps,
     pub(crate) last: Stamp,
     pub(crate) counters: Counters,
-    pub(crate) clients: BTreeMap<Epoch, Arc<Client>>,
-    pub(crate) next_epoch: u64,
+    pub(crate) clients: Clients,
     /// Seen by nothing but [`State::repeats`].
     repeats: u64,
 }
@@ -63,8 +63,7 @@ impl State {
             caps: Caps { counters_max: 0 },
             last: Stamp::default(),
             counters: Counters::new(hash_seed),
-            clients: BTreeMap::new(),
-            next_epoch: 1,
+            clients: Clients::new(),
             repeats: 0,
         }
     }
@@ -82,9 +81,14 @@ impl State {
     /// Request ids remembered, over all epochs.
     pub fn requests_held(&self) -> usize {
         self.clients
-            .values()
-            .map(|client| client.slots_used())
+            .iter()
+            .map(|(_, client)| client.slots.len())
             .sum()
+    }
+
+    /// Items remembered with those ids: what their memory goes by.
+    pub fn items_held(&self) -> usize {
+        self.clients.items_held()
     }
 
     /// How many requests repeated an id that was decided before, since this state was made. Not
@@ -106,6 +110,7 @@ impl State {
             reference_ms: stamp.reference_ms,
         };
         self.counters.expire(self.last.log);
+        self.clients.pass(self.last.log);
         self.counters.sweep(self.last.log, commands);
     }
 
@@ -133,7 +138,7 @@ impl State {
             );
         }
         match command {
-            Command::Open => self.open(),
+            Command::Open { caller } => self.open(*caller),
             Command::Acquire {
                 id,
                 acked_seq,
@@ -154,30 +159,11 @@ impl State {
         }
     }
 
-    fn open(&mut self) -> Outcome {
-        let now = self.last.log;
-        if self.clients.len() >= EPOCHS_MAX {
-            self.clients.retain(|_, client| client.is_live(now));
+    fn open(&mut self, caller: Caller) -> Outcome {
+        match self.clients.open(caller, self.last.log) {
+            Ok(epoch) => Outcome::Opened { epoch },
+            Err(bound) => Outcome::Exhausted(bound),
         }
-        if self.clients.len() >= EPOCHS_MAX {
-            return Outcome::Exhausted(Bound::Epochs);
-        }
-        let epoch = Epoch(self.next_epoch);
-        self.next_epoch += 1;
-        self.clients.insert(epoch, Arc::new(Client::new(now)));
-        Outcome::Opened { epoch }
-    }
-
-    /// The client of a live epoch, its memory cut to what is still due.
-    fn client(&mut self, epoch: Epoch) -> Option<&mut Client> {
-        let now = self.last.log;
-        if !self.clients.get(&epoch)?.is_live(now) {
-            self.clients.remove(&epoch);
-            return None;
-        }
-        let client = Arc::make_mut(self.clients.get_mut(&epoch)?);
-        client.touch(now);
-        Some(client)
     }
 
     fn acquire(&mut self, id: RequestId, acked_seq: u64, items: &Items) -> Outcome {
@@ -189,19 +175,26 @@ impl State {
             Err(refusal) => return Outcome::Invalid(refusal),
         };
         let now = self.last.log;
-        let Some(client) = self.client(id.epoch) else {
-            return Outcome::Expired;
-        };
-        client.acknowledge(acked_seq);
-        match client.slot(id.seq) {
-            Err(outcome) => return outcome,
-            Ok(Slot::Cancelled) => return Outcome::Cancelled,
-            Ok(Slot::Resolved(verdict)) => {
-                let outcome = verdict.again(now, items);
-                self.repeats += 1;
+        let earlier = self.clients.act(id.epoch, now, |client| {
+            client.acknowledge(acked_seq);
+            client.see(id.seq, now)?;
+            Ok(match client.slot(id.seq) {
+                None => None,
+                Some(Slot::Cancelled) => Some(Outcome::Cancelled),
+                Some(Slot::Resolved(verdict)) => Some(verdict.again(now, items)),
+            })
+        });
+        match earlier {
+            None => return Outcome::Expired,
+            Some(Err(outcome)) => return outcome,
+            Some(Ok(Some(outcome))) => {
+                self.repeats += u64::from(outcome != Outcome::Cancelled);
                 return outcome;
             }
-            Ok(Slot::Empty) => {}
+            Some(Ok(None)) => {}
+        }
+        if !self.clients.has_room(id.epoch, items.len()) {
+            return Outcome::Exhausted(Bound::Ids);
         }
 
         let denies = |(plan, item): (&Plan, &Item)| !plan.fits && !item.shadow;
@@ -221,53 +214,62 @@ impl State {
     }
 
     fn deny(&mut self, id: RequestId, items: &Items, plans: &Plans) -> Outcome {
-        let now = self.last.log;
-        let held = plans.iter().map(|plan| Held {
-            charge: None,
+        let held = plans.iter().zip(items).map(|(plan, item)| Held {
+            item: item.clone(),
+            charged: 0,
             hopeless: plan.hopeless,
             fits: plan.fits,
             remaining: plan.remaining,
             max: plan.max,
             end: plan.end,
         });
-        let verdict = Verdict::new(false, items, held.collect());
-        let outcome = verdict.outcome(now, items);
-        self.resolve(id, verdict);
-        outcome
+        let held = held.collect();
+        self.resolve(
+            id,
+            Verdict {
+                admitted: false,
+                held,
+            },
+        )
     }
 
     fn admit(&mut self, id: RequestId, items: &Items, plans: Plans) -> Outcome {
-        let now = self.last.log;
         let mut held = SmallVec::with_capacity(plans.len());
         for (plan, item) in plans.into_iter().zip(items) {
             if plan.charges() {
                 self.counters
                     .charge(&plan.place, item, plan.max, plan.end, plan.units);
             }
-            let after = if plan.fits { plan.units } else { 0 };
+            let taken = if plan.fits { plan.units } else { 0 };
             held.push(Held {
-                charge: plan
-                    .charges()
-                    .then(|| (item.key.clone(), item.window, plan.units)),
+                item: item.clone(),
+                charged: taken,
                 hopeless: plan.hopeless,
                 fits: plan.fits,
-                remaining: plan.remaining - after,
+                remaining: plan.remaining - taken,
                 max: plan.max,
                 end: plan.end,
             });
         }
         settle_equal_keys(items, &mut held);
-        let verdict = Verdict::new(true, items, held);
-        let outcome = verdict.outcome(now, items);
-        self.resolve(id, verdict);
-        outcome
+        self.resolve(
+            id,
+            Verdict {
+                admitted: true,
+                held,
+            },
+        )
     }
 
-    fn resolve(&mut self, id: RequestId, verdict: Verdict) {
-        let client = self
-            .client(id.epoch)
-            .expect("the epoch was found by this command");
-        client.resolve(id.seq, Slot::Resolved(verdict));
+    /// Remembers a verdict, and answers with it.
+    fn resolve(&mut self, id: RequestId, verdict: Verdict) -> Outcome {
+        let now = self.last.log;
+        let outcome = verdict.outcome(now);
+        let put = |client: &mut client::Client| {
+            client.slots.put(id.seq, Slot::Resolved(verdict));
+        };
+        self.clients.act(id.epoch, now, put);
+        outcome
     }
 
     fn refund(&mut self, id: RequestId) -> Outcome {
@@ -275,19 +277,24 @@ impl State {
             return Outcome::Invalid(Refusal::SeqZero);
         }
         let now = self.last.log;
-        let Some(client) = self.client(id.epoch) else {
-            return Outcome::Expired;
+        let has_room = self.clients.has_room(id.epoch, 1);
+        let cancelled = self.clients.act(id.epoch, now, |client| {
+            client.see(id.seq, now)?;
+            if client.slot(id.seq).is_none() && !has_room {
+                return Err(Outcome::Exhausted(Bound::Ids));
+            }
+            Ok(client.slots.put(id.seq, Slot::Cancelled))
+        });
+        let charges = match cancelled {
+            None => return Outcome::Expired,
+            Some(Err(outcome)) => return outcome,
+            Some(Ok(Some(Slot::Resolved(verdict)))) => verdict.charges(),
+            Some(Ok(Some(Slot::Cancelled) | None)) => SmallVec::new(),
         };
-        let held = match client.slot(id.seq) {
-            Err(outcome) => return outcome,
-            Ok(Slot::Resolved(verdict)) => verdict.take_charges(),
-            Ok(Slot::Empty | Slot::Cancelled) => SmallVec::new(),
-        };
-        client.resolve(id.seq, Slot::Cancelled);
         let mut units = 0;
-        for (key, window, end, charged) in held {
+        for (item, end, charged) in charges {
             if end > now {
-                units += self.counters.refund(&key, window, end, charged);
+                units += self.counters.refund(&item.key, item.window, end, charged);
             }
         }
         Outcome::Refunded { units }
@@ -341,16 +348,8 @@ impl State {
     /// the same entries, whatever they have swept.
     pub fn digest(&self) -> u64 {
         let now = self.last.log;
-        let mut sum = self.counters.digest(now) ^ self.next_epoch ^ self.last.log.ms;
-        for (epoch, client) in self
-            .clients
-            .iter()
-            .filter(|(_, client)| client.is_live(now))
-        {
-            sum = sum
-                .rotate_left(7)
-                .wrapping_add(client.digest(now) ^ epoch.0);
-        }
+        let sum = self.counters.digest(now) ^ self.last.log.ms;
+        let sum = sum.rotate_left(7).wrapping_add(self.clients.digest());
         sum.rotate_left(9) ^ self.last.reference_ms
     }
 }
@@ -358,14 +357,6 @@ impl State {
 impl Plan {
     fn charges(&self) -> bool {
         self.fits && self.units > 0
-    }
-}
-
-// === impl Client lifetime ===
-
-impl Client {
-    fn is_live(&self, now: LogTime) -> bool {
-        now.since(self.seen()) < EPOCH_IDLE_MS_MAX
     }
 }
 

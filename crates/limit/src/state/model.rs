@@ -3,12 +3,14 @@
 //! The model keeps every charge for ever in one list and counts by adding up; it knows no tables,
 //! watermarks, marks or sweeps, and it remembers every request id.
 
+use std::collections::BTreeMap;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
 use crate::limits::DEDUP_TTL_MS;
-use crate::{Algorithm, Key, Window};
+use crate::{Algorithm, Epoch, Key, Window};
 
 /// One step of a script: wait, then send a command.
 #[derive(Debug, Clone)]
@@ -31,6 +33,9 @@ enum Action {
     /// Refunds a request that is sent only later, if ever.
     RefundAhead,
 }
+
+/// Opens an epoch.
+pub(crate) const OPEN: Command = Command::Open { caller: Caller(7) };
 
 const START_MS: u64 = 1_767_610_800_000;
 const KEYS: [&[u8]; 4] = [b"a", b"b", b"c", b"dd"];
@@ -129,7 +134,7 @@ pub(crate) fn run(state: &mut State, script: &[Step]) -> Vec<Outcome> {
         counters_max: 1_000,
     };
     let start = state.last_stamp().log.max(LogTime::from_ms(START_MS));
-    let Outcome::Opened { epoch } = state.apply(start, &Command::Open) else {
+    let Outcome::Opened { epoch } = state.apply(start, &OPEN) else {
         panic!("no epoch to open")
     };
     commands(epoch, start, script)
@@ -320,7 +325,7 @@ proptest! {
         let mut two = State::new(99);
         let outcomes = run(&mut one, &script);
         two.caps = Caps { counters_max: 1_000 };
-        two.apply(LogTime::from_ms(START_MS), &Command::Open);
+        two.apply(LogTime::from_ms(START_MS), &OPEN);
         for ((at, command), outcome) in
             commands(Epoch(1), LogTime::from_ms(START_MS), &script).iter().zip(outcomes)
         {

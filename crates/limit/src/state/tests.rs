@@ -1,8 +1,12 @@
 use smallvec::smallvec;
 
+use super::model::OPEN;
 use super::*;
-use crate::limits::{DEDUP_TTL_MS, SLOTS_MAX};
-use crate::{Algorithm, Key, Window};
+use crate::limits::{
+    DEDUP_TTL_MS, EPOCH_IDLE_MS_MAX, EPOCHS_PER_CALLER_MAX, ITEMS_HELD_PER_CALLER_MAX, MARK_MS,
+    SLOTS_MAX,
+};
+use crate::{Algorithm, Epoch, Key, Window};
 
 const NOON: u64 = 1_767_610_800_000; // 2026-01-05T11:00:00Z
 
@@ -22,7 +26,7 @@ impl Bench {
         let mut state = State::new(7);
         state.caps = Caps { counters_max };
         let now = LogTime::from_ms(NOON);
-        let Outcome::Opened { epoch } = state.apply(now, &Command::Open) else {
+        let Outcome::Opened { epoch } = state.apply(now, &OPEN) else {
             panic!()
         };
         Self {
@@ -357,6 +361,142 @@ fn a_seq_far_ahead_is_refused_and_costs_no_memory() {
     );
     assert_eq!(bench.refund(far), Outcome::Exhausted(Bound::Requests));
     assert_eq!(bench.state.requests_held(), 0);
+}
+
+#[test]
+fn a_seq_at_the_end_of_the_range_costs_one_slot() {
+    let mut bench = Bench::new();
+    let far = RequestId {
+        epoch: bench.epoch,
+        seq: SLOTS_MAX,
+    };
+    let first = bench.ask(far, smallvec![item("a", 5, 1)]);
+    assert_eq!(bench.state.requests_held(), 1);
+    assert_eq!(bench.ask(far, smallvec![item("a", 5, 1)]), first);
+    // Those before it are decided as they come, and forgotten with it.
+    assert!(admitted(&bench.take(smallvec![item("a", 5, 1)])));
+    assert_eq!(bench.state.requests_held(), 2);
+    bench.wait(MARK_MS);
+    bench.remaining(item("a", 5, 0));
+    bench.wait(DEDUP_TTL_MS);
+    bench.remaining(item("a", 5, 0));
+    assert_eq!(bench.state.requests_held(), 0);
+    assert_eq!(bench.ask(far, smallvec![item("a", 5, 1)]), Outcome::Expired);
+}
+
+#[test]
+fn ids_are_forgotten_without_their_client() {
+    let mut bench = Bench::new();
+    bench.take(smallvec![item("a", 5, 1)]);
+    let other = bench.state.apply(bench.now, &OPEN);
+    assert!(matches!(other, Outcome::Opened { .. }));
+    for wait in [MARK_MS, DEDUP_TTL_MS] {
+        assert_eq!(bench.state.items_held(), 1);
+        bench.wait(wait);
+        bench.remaining(item("a", 5, 0));
+    }
+    assert_eq!((bench.state.items_held(), bench.state.epochs_open()), (0, 2));
+    bench.wait(EPOCH_IDLE_MS_MAX);
+    bench.remaining(item("a", 5, 0));
+    assert_eq!(bench.state.epochs_open(), 0);
+}
+
+#[test]
+fn another_command_of_the_same_shape_is_no_repeat() {
+    let mut bench = Bench::new();
+    let id = bench.id();
+    let asked = item("a", 5, 1);
+    assert!(admitted(&bench.ask(id, smallvec![asked.clone()])));
+    let others = [
+        Item {
+            key: Key::new(b"b").unwrap(),
+            ..asked.clone()
+        },
+        Item {
+            max: 6,
+            ..asked.clone()
+        },
+        Item {
+            revision: 2,
+            ..asked.clone()
+        },
+        Item {
+            window: Window::Hour,
+            ..asked.clone()
+        },
+        Item {
+            units: 2,
+            ..asked.clone()
+        },
+        Item {
+            shadow: true,
+            ..asked.clone()
+        },
+    ];
+    for other in others {
+        let outcome = bench.ask(id, smallvec![other]);
+        assert_eq!(outcome, Outcome::Invalid(Refusal::IdReused));
+    }
+    let twice = bench.ask(id, smallvec![asked.clone(), asked]);
+    assert_eq!(twice, Outcome::Invalid(Refusal::IdReused));
+}
+
+#[test]
+fn one_caller_leaves_epochs_for_the_others() {
+    let mut bench = Bench::new();
+    let open = |bench: &mut Bench, caller| {
+        let caller = Caller(caller);
+        bench.state.apply(bench.now, &Command::Open { caller })
+    };
+    for _ in 0..EPOCHS_PER_CALLER_MAX {
+        assert!(matches!(open(&mut bench, 1), Outcome::Opened { .. }));
+    }
+    assert_eq!(open(&mut bench, 1), Outcome::Exhausted(Bound::Epochs));
+    assert!(matches!(open(&mut bench, 2), Outcome::Opened { .. }));
+    bench.wait(EPOCH_IDLE_MS_MAX);
+    assert!(matches!(open(&mut bench, 1), Outcome::Opened { .. }));
+    assert_eq!(bench.state.epochs_open(), 1, "idle epochs are gone");
+}
+
+#[test]
+fn one_caller_leaves_room_for_the_ids_of_others() {
+    let mut bench = Bench::new();
+    let other = bench.state.apply(
+        bench.now,
+        &Command::Open {
+            caller: Caller(8),
+        },
+    );
+    let Outcome::Opened { epoch: other } = other else {
+        panic!("{other:?}")
+    };
+    let full: Items = (0..16).map(|_| item("a", 1, 0)).collect();
+    let mut refused = None;
+    for _ in 0..=ITEMS_HELD_PER_CALLER_MAX / 16 {
+        let id = bench.id();
+        let outcome = bench.ask(id, full.clone());
+        if outcome == Outcome::Exhausted(Bound::Ids) {
+            refused = Some(id);
+        }
+    }
+    assert_eq!(bench.state.items_held(), ITEMS_HELD_PER_CALLER_MAX);
+    let refused = refused.expect("the last one was refused");
+    assert_eq!(bench.refund(refused), Outcome::Exhausted(Bound::Ids));
+    // A repeat needs no room, and the other caller has its own.
+    let repeat = RequestId { seq: 1, ..refused };
+    assert!(admitted(&bench.ask(repeat, full.clone())));
+    let id = RequestId {
+        epoch: other,
+        seq: 1,
+    };
+    assert!(admitted(&bench.ask(id, full.clone())));
+    // What is acknowledged makes room.
+    let command = Command::Acquire {
+        id: refused,
+        acked_seq: 1,
+        items: full,
+    };
+    assert!(admitted(&bench.state.apply(bench.now, &command)));
 }
 
 #[test]

@@ -8,8 +8,9 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use super::model::OPEN;
 use super::*;
-use crate::{Algorithm, Key};
+use crate::{Algorithm, Epoch, Key};
 
 const MONDAY_MS: u64 = 1_767_571_200_000;
 
@@ -86,7 +87,7 @@ impl Stage {
                     self.state.requests_held()
                 )
             }
-            "open" => self.apply(&Command::Open),
+            "open" => self.apply(&OPEN),
             "refund" => self.apply(&Command::Refund { id: id(rest) }),
             "peek" => {
                 let mut words = rest.split(' ');

@@ -1,0 +1,142 @@
+//! Verdicts: what is remembered of a request id, and how it is answered again.
+
+use smallvec::SmallVec;
+
+use super::counters::Digest;
+use crate::LogTime;
+use crate::command::{Item, ItemState, Items, Outcome, Refusal};
+
+/// What became of a request id.
+#[derive(Debug, Clone)]
+pub(crate) enum Slot {
+    /// Refunded, before or after it was decided.
+    Cancelled,
+    Resolved(Verdict),
+}
+
+/// A stored decision, from which the same outcome is made again at a later time.
+#[derive(Debug, Clone)]
+pub(crate) struct Verdict {
+    pub(crate) admitted: bool,
+    pub(crate) held: SmallVec<[Held; 1]>,
+}
+
+/// One item of a stored decision.
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    /// As it was asked: another one under the same id is another command.
+    pub(crate) item: Item,
+    /// Units that were taken and not refunded.
+    pub(crate) charged: u64,
+    /// More units than the counter ever admits: waiting does not help.
+    pub(crate) hopeless: bool,
+    pub(crate) fits: bool,
+    pub(crate) remaining: u64,
+    pub(crate) max: u64,
+    pub(crate) end: LogTime,
+}
+
+/// Units to give back, of which item, in the window with which end.
+pub(crate) type Charge = (Item, LogTime, u64);
+
+// === impl Slot ===
+
+impl Slot {
+    /// How many items it remembers, and at least one: what the memory of a slot goes by.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Cancelled => 1,
+            Self::Resolved(verdict) => verdict.held.len().max(1),
+        }
+    }
+
+    pub(crate) fn digest(&self, digest: &mut Digest) {
+        let Self::Resolved(verdict) = self else {
+            return digest.number(1);
+        };
+        digest.number(2 + u64::from(verdict.admitted));
+        for held in &verdict.held {
+            let item = &held.item;
+            digest.bytes(item.key.as_bytes());
+            for number in [
+                item.max,
+                item.revision,
+                item.window.code(),
+                item.units,
+                u64::from(item.shadow),
+                held.charged,
+                held.remaining,
+                held.max,
+                held.end.ms,
+            ] {
+                digest.number(number);
+            }
+        }
+    }
+}
+
+// === impl Verdict ===
+
+impl Verdict {
+    /// The outcome of a repeat: the same decision, its durations counted from `now`.
+    pub(crate) fn again(&self, now: LogTime, items: &Items) -> Outcome {
+        let same = self.held.len() == items.len()
+            && self.held.iter().zip(items).all(|(h, item)| h.item == *item);
+        match same {
+            true => self.outcome(now),
+            false => Outcome::Invalid(Refusal::IdReused),
+        }
+    }
+
+    pub(crate) fn outcome(&self, now: LogTime) -> Outcome {
+        let state = |held: &Held| ItemState {
+            fits: held.fits,
+            remaining: held.remaining,
+            max: held.max,
+            reset_after_ms: held.end.since(now),
+        };
+        let items = self.held.iter().map(state).collect();
+        if self.admitted {
+            let ends = self.held.iter().map(|held| held.end);
+            // Stamps are rounded down to a millisecond: the real instant may be one later.
+            let valid_for_ms = ends.min().map_or(0, |end| end.since(now).saturating_sub(1));
+            return Outcome::Admitted {
+                valid_for_ms,
+                items,
+            };
+        }
+        let (binding, retry_after_ms) = self.binding(now).expect("an item denied it");
+        Outcome::Denied {
+            binding,
+            retry_after_ms,
+            items,
+        }
+    }
+
+    /// Of the items that deny, the one with the longest wait; ties go to the first.
+    pub(crate) fn binding(&self, now: LogTime) -> Option<(usize, Option<u64>)> {
+        let mut binding: Option<(usize, Option<u64>)> = None;
+        for (at, held) in self.held.iter().enumerate() {
+            if held.fits || held.item.shadow {
+                continue;
+            }
+            let wait = (!held.hopeless).then(|| held.end.since(now));
+            let longer = match (binding, wait) {
+                (None, _) | (Some((_, Some(_))), None) => true,
+                (Some((_, Some(longest))), Some(wait)) => wait > longest,
+                (Some((_, None)), _) => false,
+            };
+            if longer {
+                binding = Some((at, wait));
+            }
+        }
+        binding
+    }
+
+    /// What was charged and is not given back yet.
+    pub(crate) fn charges(&self) -> SmallVec<[Charge; 1]> {
+        let held = self.held.iter().filter(|held| held.charged > 0);
+        held.map(|held| (held.item.clone(), held.end, held.charged))
+            .collect()
+    }
+}
