@@ -138,7 +138,9 @@ fn command_from_wire(
 ) -> Result<limit::Command, ConvertError> {
     Ok(match command.kind {
         None => return Err(error("kind", "missing")),
-        Some(command::Kind::Open(_)) => limit::Command::Open,
+        Some(command::Kind::Open(open)) => limit::Command::Open {
+            caller: limit::Caller(open.caller),
+        },
         Some(command::Kind::Acquire(acquire)) => limit::Command::Acquire {
             id: RequestId {
                 epoch,
@@ -162,7 +164,7 @@ fn command_from_wire(
 /// A command as it travels in a message that names its epoch.
 pub fn command_to_wire(command: limit::Command) -> counter::Command {
     let kind = match command {
-        limit::Command::Open => command::Kind::Open(command::Open {}),
+        limit::Command::Open { caller } => command::Kind::Open(command::Open { caller: caller.0 }),
         limit::Command::Acquire { id, items, .. } => command::Kind::Acquire(command::Acquire {
             seq: id.seq,
             items: items_to_wire(items),
@@ -252,6 +254,7 @@ impl TryFrom<counter::Outcome> for limit::Outcome {
                     Ok(Bound::Counters) => limit::Bound::Counters,
                     Ok(Bound::Requests) => limit::Bound::Requests,
                     Ok(Bound::Epochs) => limit::Bound::Epochs,
+                    Ok(Bound::Ids) => limit::Bound::Ids,
                     Ok(Bound::Unspecified) | Err(_) => {
                         return Err(error("exhausted.bound", "unknown bound"));
                     }
@@ -308,6 +311,7 @@ fn bound_to_wire(bound: limit::Bound) -> outcome::exhausted::Bound {
         limit::Bound::Counters => outcome::exhausted::Bound::Counters,
         limit::Bound::Requests => outcome::exhausted::Bound::Requests,
         limit::Bound::Epochs => outcome::exhausted::Bound::Epochs,
+        limit::Bound::Ids => outcome::exhausted::Bound::Ids,
     }
 }
 

@@ -9,13 +9,17 @@ use quotum_api::counter::counter_server::{Counter, CounterServer};
 use quotum_api::counter::decide_response::Result as Answer;
 use quotum_api::counter::not_decided::Reason;
 use quotum_api::counter::{command, outcome};
+use quotum_limit::Caller;
 use quotum_telemetry::label::Api;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::caller;
 use crate::decide::Decider;
-use crate::limits::{MESSAGE_BYTES_MAX, RETRY_INTERVAL, STREAM_MESSAGES_MAX, UNARY_DEADLINE};
-use crate::mint::{Mint, Minted, NoId};
+use crate::limits::{
+    MESSAGE_BYTES_MAX, REFUNDS_PER_MESSAGE, RETRY_INTERVAL, STREAM_MESSAGES_MAX, UNARY_DEADLINE,
+};
+use crate::mint::{Abandoned, Mint, Minted, NoId};
 
 /// Serves clients.
 #[derive(Clone)]
@@ -25,25 +29,94 @@ pub(crate) struct CounterService {
 }
 
 /// One outcome, where it was decided, and where the leader is.
-struct Decision {
-    outcome: wire::Outcome,
+pub(crate) struct Decision {
+    pub(crate) outcome: wire::Outcome,
     position: Option<wire::Position>,
     leader: String,
+}
+
+/// Why there is no decision.
+struct Undecided {
+    status: Status,
+    /// One of the tries may have been decided, or may be yet.
+    is_uncertain: bool,
+}
+
+// === impl Undecided ===
+
+impl From<Undecided> for Status {
+    fn from(undecided: Undecided) -> Self {
+        undecided.status
+    }
 }
 
 // === impl CounterService ===
 
 impl CounterService {
-    pub(crate) fn new(decider: Decider) -> CounterServer<Self> {
+    pub(crate) fn new(decider: Decider) -> Self {
         let mints = (0..decider.node.shards())
             .map(|_| Mint::default())
             .collect();
-        CounterServer::new(Self {
+        Self {
             decider,
             mints: Arc::new(mints),
-        })
-        .max_decoding_message_size(MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(MESSAGE_BYTES_MAX)
+        }
+    }
+
+    pub(crate) fn server(self) -> CounterServer<Self> {
+        CounterServer::new(self)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// Refunds the ids of this node that may have taken units which nobody uses, for as long as
+    /// the node serves.
+    pub(crate) async fn refund_abandoned(self) {
+        let service = &self;
+        let shards = (0..self.decider.node.shards()).zip(self.mints.iter());
+        futures_util::future::join_all(shards.map(|(shard, mint)| async move {
+            loop {
+                let abandoned = mint.take_abandoned(REFUNDS_PER_MESSAGE).await;
+                if !service.refund_minted(shard, mint, abandoned).await {
+                    tokio::time::sleep(RETRY_INTERVAL).await;
+                }
+            }
+        }))
+        .await;
+    }
+
+    /// Refunds ids of one epoch; `false`: not all of them.
+    async fn refund_minted(&self, shard: u32, mint: &Mint, abandoned: Abandoned) -> bool {
+        let Abandoned { epoch, seqs } = abandoned;
+        let refund = |seq: &u64| wire::Command {
+            kind: Some(command::Kind::Refund(command::Refund { seq: *seq })),
+        };
+        let request = wire::DecideRequest {
+            shard,
+            epoch,
+            commands: seqs.iter().map(refund).collect(),
+            ..wire::DecideRequest::default()
+        };
+        let response = self.decider.decide(request, Api::NativeUnary).await;
+        let outcomes = match response.result {
+            Some(Answer::Decided(decided)) if decided.outcomes.len() == seqs.len() => {
+                decided.outcomes
+            }
+            _ => Vec::new(),
+        };
+        let mut kinds = outcomes.into_iter().map(|outcome| outcome.kind);
+        let mut is_done = true;
+        for seq in seqs {
+            match kinds.next().flatten() {
+                // `Exhausted`: no room to remember that its request must not be decided any more.
+                None | Some(outcome::Kind::Exhausted(_)) => {
+                    is_done = false;
+                    mint.not_refunded(epoch, seq);
+                }
+                Some(_) => mint.refunded(epoch, seq),
+            }
+        }
+        is_done
     }
 
     /// Decides one command under one id, through leader changes, until the deadline.
@@ -52,8 +125,9 @@ impl CounterService {
         shard: u32,
         (epoch, acked_seq): (u64, u64),
         kind: command::Kind,
-    ) -> Result<Decision, Status> {
+    ) -> Result<Decision, Undecided> {
         let deadline = Instant::now() + UNARY_DEADLINE;
+        let mut is_uncertain = false;
         loop {
             let request = wire::DecideRequest {
                 tag: 0,
@@ -67,13 +141,20 @@ impl CounterService {
             };
             let deciding = self.decider.decide(request, Api::NativeUnary);
             let response = tokio::time::timeout_at(deadline, deciding).await;
-            let response =
-                response.map_err(|_| Status::unavailable("no decision within the deadline"))?;
+            let fail = |status, is_uncertain| {
+                Err(Undecided {
+                    status,
+                    is_uncertain,
+                })
+            };
+            let Ok(response) = response else {
+                return fail(Status::unavailable("no decision within the deadline"), true);
+            };
             let refused = match response.result {
                 Some(Answer::Decided(decided)) => {
-                    let outcome = decided.outcomes.into_iter().next();
-                    let outcome =
-                        outcome.ok_or_else(|| Status::internal("an outcome is missing"))?;
+                    let Some(outcome) = decided.outcomes.into_iter().next() else {
+                        return fail(Status::internal("an outcome is missing"), true);
+                    };
                     let position = decided.position;
                     return Ok(Decision {
                         outcome,
@@ -82,15 +163,20 @@ impl CounterService {
                     });
                 }
                 Some(Answer::NotDecided(refused)) => refused,
-                None => return Err(Status::internal("an answer is missing")),
+                None => return fail(Status::internal("an answer is missing"), true),
             };
-            match Reason::try_from(refused.reason) {
-                Ok(Reason::Invalid) => return Err(Status::invalid_argument(refused.message)),
+            let reason = Reason::try_from(refused.reason);
+            is_uncertain |= matches!(reason, Ok(Reason::Unknown) | Err(_));
+            let message = refused.message;
+            match reason {
+                Ok(Reason::Invalid) => {
+                    return fail(Status::invalid_argument(message), is_uncertain);
+                }
                 Ok(Reason::Overloaded) => {
-                    return Err(Status::resource_exhausted(refused.message));
+                    return fail(Status::resource_exhausted(message), is_uncertain);
                 }
                 _ if Instant::now() >= deadline => {
-                    return Err(Status::unavailable(refused.message));
+                    return fail(Status::unavailable(message), is_uncertain);
                 }
                 _ => tokio::time::sleep(RETRY_INTERVAL).await,
             }
@@ -98,7 +184,7 @@ impl CounterService {
     }
 
     /// Decides an acquire under an id of this node's own.
-    async fn acquire_minted(
+    pub(crate) async fn acquire_minted(
         &self,
         shard: u32,
         items: Vec<wire::Item>,
@@ -120,7 +206,8 @@ impl CounterService {
                     ));
                 }
                 Err(NoId::NoEpoch) => {
-                    let epoch = self.open_epoch(shard).await?;
+                    let caller = caller::node(self.decider.node.id());
+                    let epoch = self.open_epoch(shard, caller).await?.0;
                     mint.start(expired, epoch);
                     continue;
                 }
@@ -131,13 +218,22 @@ impl CounterService {
                 items: items.clone(),
             });
             let id = (minted.epoch, minted.acked_seq);
-            let decision = self.decide_one(shard, id, kind).await?;
-            drop(drawn);
+            let decision = match self.decide_one(shard, id, kind).await {
+                Ok(decision) => decision,
+                Err(undecided) => {
+                    if !undecided.is_uncertain {
+                        drawn.settle();
+                    }
+                    return Err(undecided.into());
+                }
+            };
+            drawn.settle();
             // The epoch was idle for too long: this id was never decided under it.
             let is_expired = matches!(decision.outcome.kind, Some(outcome::Kind::Expired(_)));
             if is_expired && expired != minted.epoch {
                 expired = minted.epoch;
-                let epoch = self.open_epoch(shard).await?;
+                let caller = caller::node(self.decider.node.id());
+                let epoch = self.open_epoch(shard, caller).await?.0;
                 mint.start(expired, epoch);
                 continue;
             }
@@ -145,12 +241,11 @@ impl CounterService {
         }
     }
 
-    async fn open_epoch(&self, shard: u32) -> Result<u64, Status> {
-        let decision = self
-            .decide_one(shard, (0, 0), command::Kind::Open(command::Open {}))
-            .await?;
+    async fn open_epoch(&self, shard: u32, caller: Caller) -> Result<(u64, Decision), Status> {
+        let kind = command::Kind::Open(command::Open { caller: caller.0 });
+        let decision = self.decide_one(shard, (0, 0), kind).await?;
         match decision.outcome.kind {
-            Some(outcome::Kind::Opened(opened)) => Ok(opened.epoch),
+            Some(outcome::Kind::Opened(opened)) => Ok((opened.epoch, decision)),
             _ => Err(Status::resource_exhausted(
                 "no more client epochs can be opened",
             )),
@@ -167,9 +262,14 @@ impl Counter for CounterService {
         request: Request<Streaming<wire::DecideRequest>>,
     ) -> Result<Response<Self::DecideStream>, Status> {
         let decider = self.decider.clone();
+        let caller = caller::at(request.remote_addr());
         let answers = request.into_inner().map(move |message| {
             let decider = decider.clone();
-            async move { Ok(decider.decide(message?, Api::NativeStream).await) }
+            async move {
+                let mut message = message?;
+                caller::name(&mut message, caller);
+                Ok(decider.decide(message, Api::NativeStream).await)
+            }
         });
         Ok(Response::new(Box::pin(
             answers.buffer_unordered(STREAM_MESSAGES_MAX),
@@ -180,10 +280,11 @@ impl Counter for CounterService {
         &self,
         request: Request<wire::DecideRequest>,
     ) -> Result<Response<wire::DecideResponse>, Status> {
+        let caller = caller::at(request.remote_addr());
+        let mut request = request.into_inner();
+        caller::name(&mut request, caller);
         Ok(Response::new(
-            self.decider
-                .decide(request.into_inner(), Api::NativeUnary)
-                .await,
+            self.decider.decide(request, Api::NativeUnary).await,
         ))
     }
 
@@ -253,19 +354,14 @@ impl Counter for CounterService {
         &self,
         request: Request<wire::OpenRequest>,
     ) -> Result<Response<wire::OpenResponse>, Status> {
+        let caller = caller::at(request.remote_addr());
         let shard = request.into_inner().shard;
-        let kind = command::Kind::Open(command::Open {});
-        let decision = self.decide_one(shard, (0, 0), kind).await?;
-        match decision.outcome.kind {
-            Some(outcome::Kind::Opened(opened)) => Ok(Response::new(wire::OpenResponse {
-                epoch: opened.epoch,
-                position: decision.position,
-                leader: decision.leader,
-            })),
-            _ => Err(Status::resource_exhausted(
-                "no more client epochs can be opened",
-            )),
-        }
+        let (epoch, decision) = self.open_epoch(shard, caller).await?;
+        Ok(Response::new(wire::OpenResponse {
+            epoch,
+            position: decision.position,
+            leader: decision.leader,
+        }))
     }
 
     async fn shards(

@@ -6,10 +6,12 @@
 //! # Layout
 //! * [`server`]: the process: listeners, services, shutdown.
 //! * [`decide`]: decisions, local or passed on; [`mint`]: ids for callers without their own.
+//! * [`caller`]: who asks, as far as it bounds what one of them may open.
 //! * [`counter`], [`registry`], [`cluster`]: the services. * [`auth`]: who may ask.
 //! * [`observe`]: the metrics. * [`limits`]: the named maximum of everything here.
 
 mod auth;
+mod caller;
 mod cluster;
 mod counter;
 mod decide;

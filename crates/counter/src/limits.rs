@@ -29,6 +29,9 @@ pub const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 /// Ids that this node makes for others and that are not decided yet, for each shard.
 pub const MINTED_MAX: usize = 32_768;
 
+/// Abandoned ids that are refunded with one message.
+pub const REFUNDS_PER_MESSAGE: usize = 256;
+
 /// How often a gateway hears that its registry is current.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
 

@@ -105,13 +105,14 @@ impl Server {
         let leaders = Arc::new(Channels::new(dialer));
         let tokens = Tokens::new(&config.admin_token, &config.master_key);
         let decider = Decider::new(node.clone(), leaders.clone(), metrics.clone());
+        let counter = CounterService::new(decider);
         let key = Arc::new(config.master_key);
         let registry =
             RegistryService::new(node.clone(), tokens.clone(), key, leaders, config.random);
         let (health, health_service) = tonic_health::server::health_reporter();
         let clients = builder()
             .add_service(health_service)
-            .add_service(CounterService::new(decider))
+            .add_service(counter.clone().server())
             .add_service(registry)
             .add_service(ClusterService::new(node.clone(), tokens));
         let peers = builder().add_service(PeerService::new(node.clone()));
@@ -123,6 +124,7 @@ impl Server {
         server.serve("clients", clients, listeners.client);
         server.serve("peers", peers, listeners.peer);
         server.spawn(observe(node.clone(), metrics));
+        server.spawn(counter.refund_abandoned());
         if let Some(bootstrap) = config.bootstrap {
             let node = node.clone();
             server.spawn(async move {

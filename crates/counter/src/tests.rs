@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use quotum_api::cluster::cluster_client::ClusterClient;
 use quotum_api::counter::counter_client::CounterClient;
 use quotum_api::counter::outcome::Kind;
@@ -21,6 +22,8 @@ use tonic::transport::Channel;
 use tonic::{Code, Request};
 
 use super::*;
+use crate::counter::CounterService;
+use crate::decide::Decider;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -546,4 +549,61 @@ async fn a_node_that_leaves_hands_its_shards_over() {
     };
     assert_eq!(admitted.items[0].remaining, 7);
     cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_caller_without_ids_has_left_behind_is_given_back() {
+    let cluster = Cluster::start(1).await;
+    let node = cluster.servers[0].node().clone();
+    let metrics = quotum_telemetry::CounterMetrics::new(&cluster.expositions[0], 2);
+    let leaders = Arc::new(quotum_replica::Channels::new(dialer()));
+    let service = CounterService::new(Decider::new(node.clone(), leaders, metrics));
+    let (decision, first) = service.acquire_minted(0, vec![item("k", 9)]).await.unwrap();
+    assert!(matches!(decision.outcome.kind, Some(Kind::Admitted(_))));
+    let leaving = service.acquire_minted(0, vec![item("k", 9)]);
+    assert!(leaving.now_or_never().is_none(), "its caller goes");
+    // Whether it was decided is open: here it is, after its caller has gone.
+    let late = wire::DecideRequest {
+        epoch: first.epoch,
+        commands: vec![wire::Command {
+            kind: Some(wire::command::Kind::Acquire(wire::command::Acquire {
+                seq: first.seq + 1,
+                items: vec![item("k", 9)],
+            })),
+        }],
+        ..wire::DecideRequest::default()
+    };
+    node.decide(0, late.into_commands().unwrap()).await.unwrap();
+    let mut client = cluster.counter(0);
+    assert_eq!(remaining(&mut client).await, 7);
+    let refunds = tokio::spawn(service.clone().refund_abandoned());
+    let given_back = async { while remaining(&mut client).await != 8 {} };
+    tokio::time::timeout(PATIENCE, given_back)
+        .await
+        .expect("its unit is given back");
+    let acknowledged = async {
+        loop {
+            let next = service.acquire_minted(0, vec![item("k", 9)]);
+            if next.await.unwrap().1.acked_seq > first.seq {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, acknowledged)
+        .await
+        .expect("its id is acknowledged");
+    refunds.abort();
+    cluster.stop().await;
+}
+
+async fn remaining(client: &mut CounterClient<Channel>) -> u64 {
+    let peek = wire::PeekRequest {
+        shard: 0,
+        items: vec![item("k", 9)],
+    };
+    let peeked = client.peek(peek).await.unwrap().into_inner();
+    match peeked.outcome.unwrap().kind {
+        Some(Kind::Peeked(peeked)) => peeked.items[0].remaining,
+        other => panic!("{other:?}"),
+    }
 }

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use quotum_limit::{
-    Algorithm, Batch, Caller, Caps, Command, Epoch, Item, Key, LogTime, RequestId, Stamp, State, Window,
+    Algorithm, Batch, Caller, Caps, Command, Epoch, Item, Key, LogTime, RequestId, Stamp, State,
+    Window,
 };
 
 fn main() -> std::io::Result<()> {

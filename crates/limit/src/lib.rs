@@ -24,8 +24,8 @@ pub mod window;
 pub use clock::{LogClock, Reading, Stamp};
 pub use codec::DecodeError;
 pub use command::{
-    Algorithm, Batch, Bound, Caller, Caps, Command, Epoch, Item, ItemState, ItemStates, Items, Outcome,
-    Refusal, RequestId,
+    Algorithm, Batch, Bound, Caller, Caps, Command, Epoch, Item, ItemState, ItemStates, Items,
+    Outcome, Refusal, RequestId,
 };
 pub use key::{Key, KeyError};
 pub use state::State;

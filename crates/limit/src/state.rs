@@ -16,11 +16,11 @@ pub(crate) mod clients;
 pub(crate) mod counters;
 #[cfg(test)]
 pub(crate) mod model;
+pub(crate) mod slots;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod transcript;
-pub(crate) mod slots;
 pub(crate) mod verdict;
 
 use clients::Clients;

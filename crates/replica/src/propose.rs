@@ -270,7 +270,7 @@ fn gather(
 /// The bytes of a command in an entry, at the most.
 pub(crate) fn estimate(command: &Command) -> usize {
     match command {
-        Command::Open | Command::Refund { .. } => 24,
+        Command::Open { .. } | Command::Refund { .. } => 24,
         Command::Acquire { items, .. } | Command::Peek { items } => {
             24 + items
                 .iter()

@@ -100,7 +100,7 @@ fn decided(entry: &Recorded, batch: &Batch, state: &mut State, is_late: bool) ->
 
 fn command(command: &quotum_limit::Command, outcome: &Outcome) -> Command {
     let (id, acked_seq, ask) = match command {
-        quotum_limit::Command::Open => (None, 0, Ask::Open),
+        quotum_limit::Command::Open { .. } => (None, 0, Ask::Open),
         quotum_limit::Command::Acquire {
             id,
             acked_seq,

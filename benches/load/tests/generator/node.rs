@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use quotum_api::counter::counter_server::{Counter, CounterServer};
 use quotum_api::counter::not_decided::Reason;
 use quotum_api::counter::{self, DecideRequest, DecideResponse, decide_response, outcome};
-use quotum_limit::{Batch, Caps, Command, LogTime, Outcome, Stamp, State};
+use quotum_limit::{Batch, Caller, Caps, Command, LogTime, Outcome, Stamp, State};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_stream::{Stream, StreamExt};
@@ -206,7 +206,9 @@ impl Counter for Node {
         &self,
         _: Request<counter::OpenRequest>,
     ) -> Result<Response<counter::OpenResponse>, Status> {
-        let outcome = self.apply(0, vec![Command::Open]).remove(0);
+        let outcome = self
+            .apply(0, vec![Command::Open { caller: Caller(1) }])
+            .remove(0);
         match counter::Outcome::from(outcome).kind {
             Some(outcome::Kind::Opened(opened)) => Ok(Response::new(counter::OpenResponse {
                 epoch: opened.epoch,

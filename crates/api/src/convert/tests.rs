@@ -1,6 +1,6 @@
 use prost::Message;
 use quotum_limit::{
-    Algorithm, Bound, Command, Epoch, Item, ItemState, Key, Outcome, Refusal, Window,
+    Algorithm, Bound, Caller, Command, Epoch, Item, ItemState, Key, Outcome, Refusal, Window,
 };
 
 use super::*;
@@ -28,7 +28,7 @@ fn commands_survive_the_wire() {
         ..item()
     };
     let commands = vec![
-        Command::Open,
+        Command::Open { caller: Caller(5) },
         Command::Acquire {
             id,
             acked_seq: 2,
@@ -80,6 +80,7 @@ fn outcomes_survive_the_wire() {
         Outcome::Exhausted(Bound::Counters),
         Outcome::Exhausted(Bound::Requests),
         Outcome::Exhausted(Bound::Epochs),
+        Outcome::Exhausted(Bound::Ids),
         Outcome::Invalid(Refusal::IdReused),
         Outcome::Refunded { units: 4 },
         Outcome::Peeked { items },

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use quotum_api::counter;
-use quotum_limit::{Command, Epoch, Items, RequestId};
+use quotum_limit::{Caller, Command, Epoch, Items, RequestId};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -199,7 +199,9 @@ impl Book {
         let mut draft = Draft::default();
         if self.needs_epoch(now) {
             self.epoch = EpochState::Opening;
-            draft.push(Command::Open, Sending::Open);
+            // The node that is asked fills in whose it is.
+            let caller = Caller::default();
+            draft.push(Command::Open { caller }, Sending::Open);
         } else {
             self.draft_asks(&mut draft, now);
             self.draft_refunds(&mut draft);

@@ -48,7 +48,8 @@ fn apply(state: &mut State, command: Command) -> Outcome {
 impl Counters {
     fn new() -> Self {
         let mut state = State::new(1);
-        apply(&mut state, Command::Open);
+        let caller = quotum_limit::Caller::default();
+        apply(&mut state, Command::Open { caller });
         let file = File {
             name: "f".into(),
             text: FILE.into(),

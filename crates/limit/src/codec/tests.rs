@@ -30,7 +30,9 @@ fn any_command() -> impl Strategy<Value = Command> {
     });
     let items = || vec(any_item(), 0..=ITEMS_MAX).prop_map(Items::from_vec);
     prop_oneof![
-        any::<u64>().prop_map(|caller| Command::Open { caller: Caller(caller) }),
+        any::<u64>().prop_map(|caller| Command::Open {
+            caller: Caller(caller)
+        }),
         (id.clone(), any::<u64>(), items()).prop_map(|(id, acked_seq, items)| Command::Acquire {
             id,
             acked_seq,

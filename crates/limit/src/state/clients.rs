@@ -10,9 +10,7 @@ use std::sync::Arc;
 use super::client::Client;
 use crate::LogTime;
 use crate::command::{Bound, Caller, Epoch};
-use crate::limits::{
-    EPOCHS_MAX, EPOCHS_PER_CALLER_MAX, ITEMS_HELD_MAX, ITEMS_HELD_PER_CALLER_MAX,
-};
+use crate::limits::{EPOCHS_MAX, EPOCHS_PER_CALLER_MAX, ITEMS_HELD_MAX, ITEMS_HELD_PER_CALLER_MAX};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Clients {
@@ -60,7 +58,9 @@ impl Clients {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Epoch, &Client)> {
-        self.open.iter().map(|(epoch, open)| (*epoch, &*open.client))
+        self.open
+            .iter()
+            .map(|(epoch, open)| (*epoch, &*open.client))
     }
 
     pub(crate) fn get(&self, epoch: Epoch) -> Option<&Client> {
@@ -163,8 +163,7 @@ impl Clients {
 
     pub(crate) fn digest(&self) -> u64 {
         self.iter().fold(self.next_epoch, |sum, (epoch, client)| {
-            sum.rotate_left(7)
-                .wrapping_add(client.digest() ^ epoch.0)
+            sum.rotate_left(7).wrapping_add(client.digest() ^ epoch.0)
         })
     }
 }

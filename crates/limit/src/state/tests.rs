@@ -395,7 +395,10 @@ fn ids_are_forgotten_without_their_client() {
         bench.wait(wait);
         bench.remaining(item("a", 5, 0));
     }
-    assert_eq!((bench.state.items_held(), bench.state.epochs_open()), (0, 2));
+    assert_eq!(
+        (bench.state.items_held(), bench.state.epochs_open()),
+        (0, 2)
+    );
     bench.wait(EPOCH_IDLE_MS_MAX);
     bench.remaining(item("a", 5, 0));
     assert_eq!(bench.state.epochs_open(), 0);
@@ -461,12 +464,9 @@ fn one_caller_leaves_epochs_for_the_others() {
 #[test]
 fn one_caller_leaves_room_for_the_ids_of_others() {
     let mut bench = Bench::new();
-    let other = bench.state.apply(
-        bench.now,
-        &Command::Open {
-            caller: Caller(8),
-        },
-    );
+    let other = bench
+        .state
+        .apply(bench.now, &Command::Open { caller: Caller(8) });
     let Outcome::Opened { epoch: other } = other else {
         panic!("{other:?}")
     };

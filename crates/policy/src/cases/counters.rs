@@ -1,7 +1,8 @@
 //! The counters of a case: the state machine of the counter service, alone and in memory.
 
 use quotum_limit::{
-    Batch, Caps, Command, Epoch, Item, ItemState, Items, LogTime, Outcome, RequestId, Stamp, State,
+    Batch, Caller, Caps, Command, Epoch, Item, ItemState, Items, LogTime, Outcome, RequestId,
+    Stamp, State,
 };
 
 /// More than the calls of one file can touch.
@@ -26,6 +27,8 @@ pub(super) enum Acquired {
     Other(Outcome),
 }
 
+const OPEN: Command = Command::Open { caller: Caller(1) };
+
 // === impl Counters ===
 
 impl Counters {
@@ -42,7 +45,7 @@ impl Counters {
         let mut outcome = self.try_acquire(at, items);
         if outcome == Outcome::Expired {
             // The first call, or one long after the last: the epoch must be opened (again).
-            if let Outcome::Opened { epoch } = self.apply(at, Command::Open) {
+            if let Outcome::Opened { epoch } = self.apply(at, OPEN) {
                 (self.epoch, self.seq) = (epoch, 0);
                 outcome = self.try_acquire(at, items);
             }

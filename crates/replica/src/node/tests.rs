@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use quotum_limit::{Algorithm, Epoch, Item, Key, Outcome, RequestId, Window};
+use quotum_limit::{Algorithm, Caller, Epoch, Item, Key, Outcome, RequestId, Window};
 use tokio::net::TcpListener;
 use tonic::transport::Endpoint;
 use tonic::transport::server::TcpIncoming;
@@ -184,7 +184,10 @@ async fn decide(lives: &[Life], shard: u32, commands: Vec<Command>) -> Decided {
 }
 
 async fn open(lives: &[Life], shard: u32) -> Epoch {
-    match decide(lives, shard, vec![Command::Open]).await.outcomes[0] {
+    match decide(lives, shard, vec![Command::Open { caller: Caller(1) }])
+        .await
+        .outcomes[0]
+    {
         Outcome::Opened { epoch } => epoch,
         ref other => panic!("{other:?}"),
     }

@@ -164,6 +164,11 @@ impl Book {
                     self.finish_refund(id, units);
                     true
                 }
+                // Its request may still come, and there is no room to remember that it must not.
+                Outcome::Exhausted(Bound::Ids) => {
+                    self.refunds.retry(id);
+                    true
+                }
                 // Nothing is left to give back, or was ever decided under a seq out of reach.
                 Outcome::Expired
                 | Outcome::Cancelled
