@@ -24,4 +24,6 @@ pub mod server;
 mod tests;
 
 pub use auth::gateway_token;
-pub use server::{Bootstrap, Listeners, Random, Server, ServerConfig, StartError, dialer};
+pub use server::{
+    Bootstrap, Listeners, Random, Server, ServerConfig, Services, StartError, dialer,
+};

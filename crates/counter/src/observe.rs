@@ -3,24 +3,36 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use quotum_replica::observe::{Observe, Step};
+use quotum_replica::observe::{AppliedEntry, Observe, SharedObserver, Step};
 use quotum_replica::{Node, ShardId};
 use quotum_telemetry::CounterMetrics;
 use quotum_telemetry::shard::Shard;
 
 use crate::limits::OBSERVE_INTERVAL;
 
-/// The durations of a node's steps, as histograms.
-pub(crate) struct Observer(pub(crate) CounterMetrics);
+/// The durations of a node's steps, as histograms, beside whoever else watches.
+pub(crate) struct Observer {
+    metrics: CounterMetrics,
+    next: SharedObserver,
+}
+
+// === impl Observer ===
+
+impl Observer {
+    pub(crate) fn new(metrics: CounterMetrics, next: SharedObserver) -> Self {
+        Self { metrics, next }
+    }
+}
 
 impl Observe for Observer {
     fn took(&self, step: Step, duration: Duration) {
+        self.next.took(step, duration);
         // The log is one for all groups: its figures stand under the registry.
         let shard = match step {
             Step::Commit(shard) | Step::Apply(shard) | Step::Snapshot(shard) => shard,
             Step::Append | Step::Sync => ShardId::REGISTRY,
         };
-        let Some(metrics) = self.0.shard(label(shard)) else {
+        let Some(metrics) = self.metrics.shard(label(shard)) else {
             return;
         };
         match step {
@@ -30,6 +42,14 @@ impl Observe for Observer {
             Step::Append => metrics.append.observe(duration),
             Step::Sync => metrics.sync.observe(duration),
         }
+    }
+
+    fn applied(&self, entry: &AppliedEntry<'_>) {
+        self.next.applied(entry);
+    }
+
+    fn installed(&self, shard: ShardId, index: u64) {
+        self.next.installed(shard, index);
     }
 }
 

@@ -10,8 +10,9 @@ use quotum_telemetry::{CounterMetrics, Exposition, Readiness};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::service::Routes;
 use tonic::transport::Endpoint;
-use tonic::transport::server::{Router, TcpIncoming};
+use tonic::transport::server::TcpIncoming;
 
 use crate::auth::Tokens;
 use crate::cluster::ClusterService;
@@ -52,6 +53,12 @@ pub struct Listeners {
     pub peer: TcpListener,
 }
 
+/// What a node serves, and whom.
+pub struct Services {
+    pub clients: Routes,
+    pub peers: Routes,
+}
+
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -84,8 +91,7 @@ pub fn dialer() -> Dialer {
 // === impl Server ===
 
 impl Server {
-    /// Starts the node on what its disk holds, and serves; the metrics take the place of the seams'
-    /// observer. It is ready when every group has a
+    /// Starts the node on what its disk holds, and serves. It is ready when every group has a
     /// leader and this node has applied what it knows of.
     pub async fn start(
         config: ServerConfig,
@@ -94,11 +100,24 @@ impl Server {
         exposition: &Exposition,
         readiness: &Readiness,
     ) -> Result<Self, StartError> {
+        let (server, services) = Self::assemble(config, seams, exposition, readiness).await?;
+        server.serve("clients", services.clients, listeners.client);
+        server.serve("peers", services.peers, listeners.peer);
+        Ok(server)
+    }
+
+    /// The same without sockets: whoever has them serves the services.
+    pub async fn assemble(
+        config: ServerConfig,
+        seams: Seams,
+        exposition: &Exposition,
+        readiness: &Readiness,
+    ) -> Result<(Self, Services), StartError> {
         let caught_up = readiness.latch("every shard has a leader and this node has caught up");
         let metrics = CounterMetrics::new(exposition, config.node.shards);
         let dialer = seams.dialer.clone();
         let seams = Seams {
-            observer: Arc::new(Observer(metrics.clone())),
+            observer: Arc::new(Observer::new(metrics.clone(), seams.observer)),
             ..seams
         };
         let node = Node::start(config.node, seams).await?;
@@ -110,19 +129,16 @@ impl Server {
         let registry =
             RegistryService::new(node.clone(), tokens.clone(), key, leaders, config.random);
         let (health, health_service) = tonic_health::server::health_reporter();
-        let clients = builder()
-            .add_service(health_service)
+        let clients = Routes::new(health_service)
             .add_service(counter.clone().server())
             .add_service(registry)
             .add_service(ClusterService::new(node.clone(), tokens));
-        let peers = builder().add_service(PeerService::new(node.clone()));
+        let peers = Routes::new(PeerService::new(node.clone()));
         let server = Self {
             node: node.clone(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         };
-        server.serve("clients", clients, listeners.client);
-        server.serve("peers", peers, listeners.peer);
         server.spawn(observe(node.clone(), metrics));
         server.spawn(counter.refund_abandoned());
         if let Some(bootstrap) = config.bootstrap {
@@ -145,14 +161,15 @@ impl Server {
             std::future::pending::<()>().await;
             drop(health);
         });
-        Ok(server)
+        Ok((server, Services { clients, peers }))
     }
 
     pub fn node(&self) -> &Node {
         &self.node
     }
 
-    fn serve(&self, what: &'static str, router: Router, listener: TcpListener) {
+    fn serve(&self, what: &'static str, routes: Routes, listener: TcpListener) {
+        let router = builder().add_routes(routes);
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let stop = self.stop.clone();
         self.tasks.spawn(async move {

@@ -9,7 +9,7 @@ use openraft::{EntryPayload, OptionalSend};
 use tokio::sync::{oneshot, watch};
 
 use crate::machine::Machine;
-use crate::observe::{Step, Watch};
+use crate::observe::{AppliedEntry, Step, Watch};
 use crate::raft::{LogId, Reply, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::snapshot::{Image, Receiver, SnapshotStore};
 
@@ -125,21 +125,30 @@ impl RaftStateMachine<TypeConfig> for Applier {
             let start_us = self.watch.start_us();
             let reply = {
                 let mut applied = self.read();
+                let mut carried = None;
                 let reply = match entry.payload {
                     EntryPayload::Blank => Reply::None,
                     EntryPayload::Normal(payload) => {
-                        applied.machine.apply(&payload.0).map_err(|error| {
+                        let payload = carried.insert(payload.0);
+                        applied.machine.apply(payload).map_err(|error| {
                             tracing::error!(%error, index = entry.log_id.index(), "this node stops");
                             io::Error::other(error)
                         })?
                     }
                     EntryPayload::Membership(membership) => {
-                        applied.membership =
-                            StoredMembership::new(Some(entry.log_id), membership);
+                        applied.membership = StoredMembership::new(Some(entry.log_id), membership);
                         Reply::None
                     }
                 };
                 applied.last = Some(entry.log_id);
+                self.watch.applied(&AppliedEntry {
+                    shard: self.snapshots.shard,
+                    term: entry.log_id.committed_leader_id().term,
+                    index: entry.log_id.index(),
+                    payload: carried.as_ref(),
+                    reply: &reply,
+                    machine: &applied.machine,
+                });
                 reply
             };
             self.watch.took(Step::Apply(self.snapshots.shard), start_us);
@@ -171,8 +180,9 @@ impl RaftStateMachine<TypeConfig> for Applier {
         };
         // Freed without the lock: it may be large.
         drop(old);
-        self.progress
-            .send_replace(meta.last_log_id.map_or(0, |id| id.index()));
+        let index = meta.last_log_id.map_or(0, |id| id.index());
+        self.watch.installed(self.snapshots.shard, index);
+        self.progress.send_replace(index);
         Ok(())
     }
 

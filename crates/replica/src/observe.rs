@@ -1,10 +1,15 @@
-//! The seam to whoever watches: how long things took. The metrics, or a simulation's trace.
+//! The seam to whoever watches: what was applied and how long things took. The metrics, or a
+//! simulation's history.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::clock::Clock;
 use crate::log::ShardId;
+use crate::machine::Machine;
+use crate::raft::Reply;
 
 /// What takes time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,9 +26,28 @@ pub enum Step {
     Snapshot(ShardId),
 }
 
-/// Takes note of what took how long. Called often: it must neither wait nor allocate.
+/// One entry of a log, when this node has applied it.
+pub struct AppliedEntry<'a> {
+    pub shard: ShardId,
+    pub term: u64,
+    pub index: u64,
+    /// What the entry carries; none if only the consensus reads it.
+    pub payload: Option<&'a Bytes>,
+    pub reply: &'a Reply,
+    /// As the entry left it.
+    pub machine: &'a Machine,
+}
+
+/// Takes note of what happens. Called often: it must not wait.
 pub trait Observe: Send + Sync + 'static {
     fn took(&self, step: Step, duration: Duration);
+
+    /// Called with the state locked, in the order of the log.
+    fn applied(&self, _entry: &AppliedEntry<'_>) {}
+
+    /// A snapshot of another node's has taken the place of the state: it covers the log up to
+    /// `index`.
+    fn installed(&self, _shard: ShardId, _index: u64) {}
 }
 
 /// Whoever watches a node.
@@ -59,5 +83,13 @@ impl Watch {
     pub(crate) fn took(&self, step: Step, start_us: u64) {
         let micros = self.clock.monotonic_us().saturating_sub(start_us);
         self.observer.took(step, Duration::from_micros(micros));
+    }
+
+    pub(crate) fn applied(&self, entry: &AppliedEntry<'_>) {
+        self.observer.applied(entry);
+    }
+
+    pub(crate) fn installed(&self, shard: ShardId, index: u64) {
+        self.observer.installed(shard, index);
     }
 }
