@@ -80,10 +80,15 @@ def check_config(objects: dict, name: str, container: dict) -> dict:
     mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
     expect(path == f"{mounts['config']}/{file}", f"{name}: {path} is mounted")
     config = tomllib.loads(data[file])
-    secrets = objects["Secret", "quotum"]["stringData"]
+    pod = objects[WORKLOADS[name], name]["spec"]["template"]["spec"]
+    volumes = {volume["name"]: volume["secret"] for volume in pod["volumes"] if "secret" in volume}
+    mounted = {mounts[volume]: secret for volume, secret in volumes.items()}
     for key in (key for key in config if key.endswith("_file")):
-        folder, _, secret = config[key].rpartition("/")
-        expect(folder == mounts["secret"] and secret in secrets, f"{name}: {key} names a mounted secret")
+        folder, _, file = config[key].rpartition("/")
+        secret = objects.get(("Secret", mounted.get(folder, {}).get("secretName")), {"stringData": {}})
+        expect(file in secret["stringData"], f"{name}: {key} names a mounted secret")
+    for secret in volumes.values():
+        expect(secret["defaultMode"] == 0o440, f"{name}: {secret['secretName']} is not for everybody")
     folders = {"data_dir": "data", "registry_cache": "cache"}
     for key in folders.keys() & config.keys():
         expect(config[key].startswith(mounts[folders[key]]), f"{name}: {key} is on a volume")
@@ -129,13 +134,31 @@ def check_peers(objects: dict) -> None:
     expect(counter["peers"] == [f"{name}:{ports['peer']}" for name in names], "peers are the pods' names")
     expect(counter["bootstrap_expect"] == len(names), "as many nodes are expected as there are")
     expect(counter["peer_listen"] == f"0.0.0.0:{ports['peer']}", "the peers' port is the service's")
-    expect(gateway["counters"] == [f"http://{name}:{ports['client']}" for name in names], "gateways know every node")
+    expect(gateway["counters"] == [f"{name}:{ports['client']}" for name in names], "gateways know every node")
     (container,) = stateful["spec"]["template"]["spec"]["containers"]
     advertised = {variable["name"]: variable.get("value") for variable in container["env"]}["QUOTUM_ADVERTISE"]
     expect(advertised == f"$(POD_NAME).{domain}", "a node advertises its name in the service")
     scaler = objects["HorizontalPodAutoscaler", "quotum-gateway"]["spec"]
     replicas = objects["Deployment", "quotum-gateway"]["spec"]["replicas"]
     expect(scaler["minReplicas"] == replicas >= 2, "the autoscaler keeps what is deployed")
+
+
+def check_certificates(objects: dict) -> None:
+    """What cert-manager makes is what is mounted, for the names that are dialled."""
+    text = (DEPLOY / "cert-manager" / "certificates.yaml").read_text()
+    made = [document for document in yaml.safe_load_all(text) if document["kind"] == "Certificate"]
+    made = {document["spec"]["secretName"]: document["spec"] for document in made}
+    example = {name for kind, name in objects if kind == "Secret" and name.endswith("-tls")}
+    expect(example <= made.keys(), f"cert-manager makes {sorted(example - made.keys())}")
+    roles = {"quotum-counter-peer-tls": "peer", "quotum-gateway-tls": "gateway", "quotum-operator-tls": "operator"}
+    for secret, role in roles.items():
+        (uri,) = made[secret]["uris"]
+        expect(re.fullmatch(rf"spiffe://[^/]+/quotum/{role}/[^/]+", uri) is not None, f"{secret} has the role {role}")
+        expect("client auth" in made[secret]["usages"], f"{secret} can be shown by a client")
+    service = objects["StatefulSet", "quotum-counter"]["spec"]["serviceName"]
+    for secret in ("quotum-counter-peer-tls", "quotum-counter-tls"):
+        expect(f"*.{service}.quotum.svc.cluster.local" in made[secret]["dnsNames"], f"{secret} is valid for every node")
+        expect("server auth" in made[secret]["usages"], f"{secret} can be shown by a server")
 
 
 def check_monitoring() -> None:
@@ -203,6 +226,7 @@ def main() -> None:
     for name in WORKLOADS:
         check_workload(objects, name)
     check_peers(objects)
+    check_certificates(objects)
     check_monitoring()
     check_load_balancer(objects)
     if problems:

@@ -118,10 +118,9 @@ impl Decider {
     /// Asks the leader, and tells who it is.
     async fn forward(&self, mut request: wire::DecideRequest) -> wire::DecideResponse {
         let (tag, shard) = (request.tag, request.shard);
-        let leader = self.leader_address(shard);
-        let channel = (!leader.is_empty())
-            .then(|| self.leaders.get(&leader).ok())
-            .flatten();
+        // Nodes talk to each other on the port of the peers, whatever they ask.
+        let leader = self.node.leader(ShardId(shard));
+        let channel = leader.and_then(|(_, leader)| self.leaders.get(&leader.peer_address).ok());
         let Some(channel) = channel else {
             return self.not_decided(tag, shard, Reason::NotLeader, "no leader is known");
         };

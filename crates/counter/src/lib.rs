@@ -7,7 +7,8 @@
 //! * [`server`]: the process: listeners, services, shutdown.
 //! * [`decide`]: decisions, local or passed on; [`mint`]: ids for callers without their own.
 //! * [`caller`]: who asks, as far as it bounds what one of them may open.
-//! * [`counter`], [`registry`], [`cluster`]: the services. * [`auth`]: who may ask.
+//! * [`counter`], [`registry`], [`cluster`]: the services. * [`auth`]: tokens; [`roles`]:
+//!   certificates, and which services they open.
 //! * [`observe`]: the metrics. * [`limits`]: the named maximum of everything here.
 
 mod auth;
@@ -19,11 +20,13 @@ pub mod limits;
 mod mint;
 mod observe;
 mod registry;
+mod roles;
 pub mod server;
 #[cfg(test)]
 mod tests;
 
 pub use auth::gateway_token;
 pub use server::{
-    Bootstrap, Listeners, Random, Server, ServerConfig, Services, StartError, dialer,
+    Bootstrap, Listeners, Port, Ports, Random, Server, ServerConfig, Services, StartError, dialer,
+    tls_dialer,
 };

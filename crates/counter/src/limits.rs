@@ -11,11 +11,14 @@ pub const REGISTRY_BYTES_MAX: usize = 256 << 20;
 /// Messages of one stream that are being decided at a time.
 pub const STREAM_MESSAGES_MAX: usize = 64;
 
-/// Streams and calls of one connection at a time.
-pub const CONNECTION_STREAMS_MAX: u32 = 1_024;
+/// Connections of clients at a time, by default: gateways that watch, and those that ask.
+pub const CLIENT_CONNECTIONS_MAX: usize = 20_000;
 
-/// Streams that a peer has opened and reset before they were served.
-pub const PENDING_RESETS_MAX: usize = 64;
+/// Connections of clients from one address, by default.
+pub const CLIENT_CONNECTIONS_PER_IP_MAX: usize = 2_048;
+
+/// Connections of other nodes at a time.
+pub const PEER_CONNECTIONS_MAX: usize = 1_024;
 
 /// How long a unary decision is tried again before its caller is told that none is known.
 pub const UNARY_DEADLINE: Duration = Duration::from_secs(2);
@@ -47,7 +50,7 @@ pub const OVERLAP_MS_MAX: u64 = 30 * 86_400_000;
 /// How often the metrics follow the state of the groups.
 pub const OBSERVE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long HTTP/2 connections may be silent before they are asked for a sign of life, and how
+/// How long HTTP/2 connections to other nodes may be silent before they are asked for a sign of life, and how
 /// long the answer may take.
 pub const KEEPALIVE_PING: Duration = Duration::from_secs(5);
 /// See [`KEEPALIVE_PING`].

@@ -93,7 +93,7 @@ impl RegistryService {
                 "the leader of the registry is changing",
             ));
         }
-        let channel = self.leaders.get(&member.client_address);
+        let channel = self.leaders.get(&member.peer_address);
         let channel = channel.map_err(|_| Status::unavailable("the leader cannot be reached"))?;
         let client = RegistryClient::new(channel)
             .max_decoding_message_size(REGISTRY_BYTES_MAX)

@@ -6,24 +6,27 @@ use quotum_registry::MasterKey;
 use quotum_registry::secret::token::Token;
 use quotum_replica::peer::PeerService;
 use quotum_replica::{Channels, Dialer, Node, NodeConfig, NodeError, Seams};
-use quotum_telemetry::{CounterMetrics, Exposition, Readiness};
+use quotum_telemetry::label::Listener;
+use quotum_telemetry::{CounterMetrics, Exposition, ListenerMetrics, Readiness};
+use quotum_transport::serve::Guard;
+use quotum_transport::{Acceptor, Bounds, Connector, Credentials, Security};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 use tonic::transport::Endpoint;
-use tonic::transport::server::TcpIncoming;
 
 use crate::auth::Tokens;
 use crate::cluster::ClusterService;
 use crate::counter::CounterService;
 use crate::decide::Decider;
 use crate::limits::{
-    CONNECTION_STREAMS_MAX, DRAIN_DEADLINE, KEEPALIVE_PING, KEEPALIVE_PING_DEADLINE,
-    PENDING_RESETS_MAX,
+    CLIENT_CONNECTIONS_MAX, CLIENT_CONNECTIONS_PER_IP_MAX, DRAIN_DEADLINE, KEEPALIVE_PING,
+    KEEPALIVE_PING_DEADLINE, PEER_CONNECTIONS_MAX,
 };
 use crate::observe::{Observer, observe};
 use crate::registry::RegistryService;
+use crate::roles;
 
 /// Where unpredictable bytes come from: tokens, ids and nonces are made of them.
 pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
@@ -36,6 +39,20 @@ pub struct ServerConfig {
     pub master_key: MasterKey,
     pub admin_token: Token,
     pub random: Random,
+}
+
+/// How the two ports of a node talk, and what they have room for.
+#[derive(Debug, Clone)]
+pub struct Ports {
+    pub client: Port,
+    pub peer: Port,
+}
+
+/// How one port talks, and what it has room for.
+#[derive(Debug, Clone)]
+pub struct Port {
+    pub security: Security,
+    pub bounds: Bounds,
 }
 
 /// The nodes that start a cluster together.
@@ -51,6 +68,7 @@ pub struct Bootstrap {
 pub struct Listeners {
     pub client: TcpListener,
     pub peer: TcpListener,
+    pub ports: Ports,
 }
 
 /// What a node serves, and whom.
@@ -73,19 +91,62 @@ pub struct Server {
     stop: CancellationToken,
 }
 
-/// Opens plaintext channels, with every bound set.
+/// Opens plaintext channels to other nodes, with every bound set.
 pub fn dialer() -> Dialer {
-    Dialer::new(|address| {
-        let endpoint = Endpoint::from_shared(format!("http://{address}"))?
-            .connect_timeout(quotum_replica::limits::CONNECT_DEADLINE)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(KEEPALIVE_PING)
-            .keep_alive_timeout(KEEPALIVE_PING_DEADLINE)
-            .keep_alive_while_idle(true)
-            .initial_stream_window_size(4 << 20)
-            .initial_connection_window_size(16 << 20);
-        Ok(endpoint.connect_lazy())
+    Dialer::new(|address| Ok(endpoint("http", address)?.connect_lazy()))
+}
+
+/// Opens channels to other nodes over TLS, with the credentials that are in place when they connect.
+pub fn tls_dialer(credentials: Credentials) -> Dialer {
+    let connector = Connector::new(credentials, quotum_replica::limits::CONNECT_DEADLINE);
+    Dialer::new(move |address| {
+        Ok(endpoint("https", address)?.connect_with_connector_lazy(connector.clone()))
     })
+}
+
+fn endpoint(scheme: &str, address: &str) -> Result<Endpoint, tonic::transport::Error> {
+    let endpoint = Endpoint::from_shared(format!("{scheme}://{address}"))?
+        .connect_timeout(quotum_replica::limits::CONNECT_DEADLINE)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEPALIVE_PING)
+        .keep_alive_timeout(KEEPALIVE_PING_DEADLINE)
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(4 << 20)
+        .initial_connection_window_size(16 << 20);
+    Ok(endpoint)
+}
+
+// === impl Ports ===
+
+impl Ports {
+    /// Both in plaintext, with the room that they have by default.
+    pub fn plaintext() -> Self {
+        Self::new(Security::Plaintext, Security::Plaintext)
+    }
+
+    /// With the room that they have by default.
+    pub fn new(client: Security, peer: Security) -> Self {
+        let of_clients = Bounds::new(CLIENT_CONNECTIONS_MAX, CLIENT_CONNECTIONS_PER_IP_MAX);
+        Self {
+            client: Port {
+                security: client,
+                bounds: of_clients,
+            },
+            peer: Port {
+                security: peer,
+                bounds: Bounds::new(PEER_CONNECTIONS_MAX, PEER_CONNECTIONS_MAX),
+            },
+        }
+    }
+}
+
+// === impl Port ===
+
+impl Port {
+    fn acceptor(self, exposition: &Exposition, listener: Listener) -> Acceptor {
+        let metrics = ListenerMetrics::new(exposition, listener);
+        Acceptor::new(self.security, self.bounds, metrics)
+    }
 }
 
 // === impl Server ===
@@ -101,8 +162,11 @@ impl Server {
         readiness: &Readiness,
     ) -> Result<Self, StartError> {
         let (server, services) = Self::assemble(config, seams, exposition, readiness).await?;
-        server.serve("clients", services.clients, listeners.client);
-        server.serve("peers", services.peers, listeners.peer);
+        let Ports { client, peer } = listeners.ports;
+        let acceptor = client.acceptor(exposition, Listener::Clients);
+        server.serve(listeners.client, acceptor, roles::clients, services.clients);
+        let acceptor = peer.acceptor(exposition, Listener::Peers);
+        server.serve(listeners.peer, acceptor, roles::peers, services.peers);
         Ok(server)
     }
 
@@ -129,11 +193,15 @@ impl Server {
         let registry =
             RegistryService::new(node.clone(), tokens.clone(), key, leaders, config.random);
         let (health, health_service) = tonic_health::server::health_reporter();
+        // What other nodes pass on comes in at the port of the peers.
+        let peers = Routes::new(PeerService::new(node.clone()))
+            .add_service(health_service.clone())
+            .add_service(counter.clone().server())
+            .add_service(registry.clone());
         let clients = Routes::new(health_service)
             .add_service(counter.clone().server())
             .add_service(registry)
             .add_service(ClusterService::new(node.clone(), tokens));
-        let peers = Routes::new(PeerService::new(node.clone()));
         let server = Self {
             node: node.clone(),
             tasks: TaskTracker::new(),
@@ -168,14 +236,12 @@ impl Server {
         &self.node
     }
 
-    fn serve(&self, what: &'static str, routes: Routes, listener: TcpListener) {
-        let router = builder().add_routes(routes);
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    fn serve(&self, listener: TcpListener, acceptor: Acceptor, guard: Guard, routes: Routes) {
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
-            let served = router.serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
-            if let Err(error) = served.await {
-                tracing::error!(%error, what, "the server has ended");
+            let served = quotum_transport::serve(listener, acceptor, guard, routes, stop).await;
+            if let Err(error) = served {
+                tracing::error!(%error, "a port is no longer served");
             }
         });
     }
@@ -205,15 +271,4 @@ impl Server {
         drop(tokio::time::timeout(DRAIN_DEADLINE, self.tasks.wait()).await);
         self.node.shutdown().await;
     }
-}
-
-/// A server with every bound of HTTP/2 set.
-fn builder() -> tonic::transport::Server {
-    tonic::transport::Server::builder()
-        .max_concurrent_streams(Some(CONNECTION_STREAMS_MAX))
-        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
-        .http2_keepalive_interval(Some(KEEPALIVE_PING))
-        .http2_keepalive_timeout(Some(KEEPALIVE_PING_DEADLINE))
-        .initial_stream_window_size(Some(4 << 20))
-        .initial_connection_window_size(Some(16 << 20))
 }

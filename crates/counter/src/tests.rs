@@ -55,7 +55,11 @@ impl Cluster {
         for _ in 0..nodes {
             let client = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            sockets.push(Listeners { client, peer });
+            sockets.push(Listeners {
+                client,
+                peer,
+                ports: Ports::plaintext(),
+            });
         }
         let address = |listener: &TcpListener| listener.local_addr().unwrap().to_string();
         let peers: Vec<String> = sockets.iter().map(|s| address(&s.peer)).collect();

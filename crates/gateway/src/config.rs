@@ -31,8 +31,6 @@ pub struct Config {
     pub upstream_head_timeout: Duration,
     /// Requests that one grant may have open, streams included.
     pub open_requests_per_grant_max: usize,
-    /// Connections from clients.
-    pub connections_max: usize,
     /// Tells the wall-clock time, against which grants expire.
     pub clock: Clock,
 }

@@ -92,9 +92,6 @@ pub const CONNECTIONS_MAX: usize = 10_000;
 /// How long open requests may go on after the gateway was told to stop.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Pause of the accept loop after an error such as running out of descriptors.
-pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
 /// Tool names learned from the lists of one server: they become metric labels.
 pub const KNOWN_TOOLS_PER_SERVER_MAX: usize = 500;
 /// Servers of which tool names are remembered.

@@ -92,6 +92,18 @@ pub(crate) struct Reach {
     /// The file with the admin token [default: the token in QUOTUM_ADMIN_TOKEN]
     #[arg(long, value_name = "FILE")]
     pub(crate) admin_token_file: Option<PathBuf>,
+    /// Who vouches for counter nodes; with it, TLS [default: QUOTUM_CA]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// The certificate to show them [default: QUOTUM_CERT]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cert: Option<PathBuf>,
+    /// Its key [default: QUOTUM_KEY]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// Send the admin token in plaintext to another machine
+    #[arg(long, conflicts_with = "ca")]
+    pub(crate) insecure: bool,
 }
 
 #[derive(Debug, Args)]

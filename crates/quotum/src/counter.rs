@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use quotum_counter::{Listeners, Server, ServerConfig};
-use quotum_replica::Seams;
+use quotum_counter::{Listeners, Ports, Server, ServerConfig};
 use quotum_replica::clock::RealClock;
 use quotum_replica::disk::real::RealDisk;
+use quotum_replica::{Dialer, Seams};
 use quotum_telemetry::Readiness;
+use quotum_telemetry::label::Certificate;
+use quotum_transport::{Ends, Security};
+use tokio_util::sync::CancellationToken;
 
 use crate::arguments::Service;
 use crate::environment::Environment;
@@ -16,6 +19,7 @@ use crate::limits::TAKE_OVER_MAX;
 use crate::process::{self, Admin, Endings};
 use crate::secrets;
 use crate::settings::counter::CounterSettings;
+use crate::tls::Certificates;
 
 pub(crate) fn run(options: &Service, environment: &Environment) -> Result<(), Failure> {
     let settings = CounterSettings::load(&options.config, environment)
@@ -26,6 +30,8 @@ pub(crate) fn run(options: &Service, environment: &Environment) -> Result<(), Fa
 }
 
 async fn serve(settings: CounterSettings, exit_with_stdin: bool) -> Result<(), Failure> {
+    let mut certificates = Certificates::default();
+    let (ports, dialer) = secure(&settings, &mut certificates)?;
     let mut endings = Endings::listen(exit_with_stdin)?;
     let folder = &settings.data_dir;
     let unusable = |error: std::io::Error| {
@@ -38,13 +44,14 @@ async fn serve(settings: CounterSettings, exit_with_stdin: bool) -> Result<(), F
     let listeners = Listeners {
         client: process::listen("listen", settings.listen).await?,
         peer: process::listen("peer_listen", settings.peer_listen).await?,
+        ports,
     };
     let listener = process::listen("admin_listen", settings.admin_listen).await?;
     let admin = Admin::start(listener, Readiness::new(), process::exposition());
     let seams = Seams {
         disk: Arc::new(disk),
         clock: Arc::new(RealClock),
-        dialer: quotum_counter::dialer(),
+        dialer,
         // The server puts its own in place.
         observer: Arc::new(quotum_replica::observe::Unobserved),
         seed: secrets::draw_seed(),
@@ -56,6 +63,9 @@ async fn serve(settings: CounterSettings, exit_with_stdin: bool) -> Result<(), F
         admin_token: settings.admin_token,
         random: Arc::new(secrets::fill),
     };
+    let watching = CancellationToken::new();
+    let watch = certificates.watch(admin.exposition.clone(), watching.clone());
+    let watch = tokio::spawn(watch);
     let server = Server::start(
         config,
         seams,
@@ -78,6 +88,10 @@ async fn serve(settings: CounterSettings, exit_with_stdin: bool) -> Result<(), F
         server.shutdown().await;
     }
     drop(leaving);
+    watching.cancel();
+    if let Err(error) = watch.await {
+        tracing::error!(%error, "the watch over certificates failed");
+    }
     admin.shutdown().await;
     drop(claim);
     match ended {
@@ -87,4 +101,34 @@ async fn serve(settings: CounterSettings, exit_with_stdin: bool) -> Result<(), F
             Err(Failure::failed(format!("the node has failed: {why}")))
         }
     }
+}
+
+/// How this node is reached, and how it reaches the others.
+fn secure(
+    settings: &CounterSettings,
+    certificates: &mut Certificates,
+) -> Result<(Ports, Dialer), Failure> {
+    let client = match &settings.tls {
+        None => Security::Plaintext,
+        Some(files) => {
+            if files.authorities.is_none() {
+                tracing::warn!(
+                    "no certificates are asked of clients: whoever reaches `listen` may take units"
+                );
+            }
+            Security::Tls(certificates.load(Certificate::Listen, Ends::Server, files)?)
+        }
+    };
+    let (peer, dialer) = match &settings.peer_tls {
+        None => (Security::Plaintext, quotum_counter::dialer()),
+        Some(files) => {
+            let credentials = certificates.load(Certificate::Peers, Ends::Both, files)?;
+            let dialer = quotum_counter::tls_dialer(credentials.clone());
+            (Security::Tls(credentials), dialer)
+        }
+    };
+    let mut ports = Ports::new(client, peer);
+    ports.client.bounds.connections_max = settings.connections_max;
+    ports.client.bounds.connections_per_ip_max = settings.connections_per_ip_max;
+    Ok((ports, dialer))
 }

@@ -155,7 +155,7 @@ async fn work(
     let nodes = (1..=counters).map(|node| data.address(&data::counter(node, "client")).to_string());
     let token = secrets::admin_token(data.admin_token())
         .map_err(|error| Failure::failed("the admin token").because(&error))?;
-    let cluster = Cluster::new(nodes.collect(), &token)?;
+    let cluster = Cluster::new(nodes.collect(), None, &token)?;
     let revision = bootstrap::run(&cluster, data, upstream, &plan.policy).await?;
     children::until_ready(&mut children.gateways, deadline).await?;
     wait::until_served(&cluster, revision).await?;

@@ -7,16 +7,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quotum_client::{Client, Config as ClientConfig, Dialer};
+use quotum_client::{Client, Config as ClientConfig};
 use quotum_gateway::session::{SessionKey, SessionKeys};
 use quotum_gateway::{Clock, Config, Gateway, Telemetry};
 use quotum_replica::clock::{Clock as _, RealClock};
+use quotum_telemetry::label::{Certificate, Listener};
 use quotum_telemetry::limits::RECORD_QUEUE_MAX;
 use quotum_telemetry::record::writer::RecordWriter;
-use quotum_telemetry::{GatewayMetrics, Readiness};
+use quotum_telemetry::{GatewayMetrics, ListenerMetrics, Readiness};
+use quotum_transport::{Acceptor, Bounds, Credentials, Ends, Security};
 use rustls::{ClientConfig as TlsConfig, RootCertStore};
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::reach;
 use crate::arguments::Service;
 use crate::environment::Environment;
 use crate::failure::Failure;
@@ -24,6 +27,7 @@ use crate::limits::{COUNTERS_WAIT_MAX, LOOK_EVERY, RECORDS_CLOSE_MAX};
 use crate::process::{self, Admin, Ending, Endings};
 use crate::secrets;
 use crate::settings::gateway::GatewaySettings;
+use crate::tls::Certificates;
 
 mod cache;
 mod counters;
@@ -44,6 +48,8 @@ pub(crate) fn run(options: &Service, environment: &Environment) -> Result<(), Fa
 }
 
 async fn serve(settings: GatewaySettings, exit_with_stdin: bool) -> Result<(), Failure> {
+    let mut certificates = Certificates::default();
+    let (security, counters) = secure(&settings, &mut certificates)?;
     let mut endings = Endings::listen(exit_with_stdin)?;
     let listener = process::listen("listen", settings.listen).await?;
     let admin_listener = process::listen("admin_listen", settings.admin_listen).await?;
@@ -51,8 +57,8 @@ async fn serve(settings: GatewaySettings, exit_with_stdin: bool) -> Result<(), F
     let metrics = GatewayMetrics::new(&admin.exposition);
     let records = RecordWriter::start(std::io::stdout(), RECORD_QUEUE_MAX, &admin.exposition)
         .map_err(|error| Failure::failed("decision records cannot be written").because(&error))?;
-    let client = client(&settings)?;
-    let registry = RegistryCopy::start(&settings, &metrics, &admin.readiness)?;
+    let client = client(&settings, &counters)?;
+    let registry = RegistryCopy::start(&settings, &counters, &metrics, &admin.readiness)?;
     let telemetry = Telemetry {
         metrics,
         records: records.records(),
@@ -71,7 +77,12 @@ async fn serve(settings: GatewaySettings, exit_with_stdin: bool) -> Result<(), F
         admin.readiness.latch("counters"),
     ));
     let stop = CancellationToken::new();
-    let serving = tokio::spawn(gateway.serve(listener, stop.clone()));
+    let watch = certificates.watch(admin.exposition.clone(), stop.clone());
+    let watch = tokio::spawn(watch);
+    let bounds = Bounds::new(settings.connections_max, settings.connections_per_ip_max);
+    let agents = ListenerMetrics::new(&admin.exposition, Listener::Agents);
+    let acceptor = Acceptor::new(security, bounds, agents);
+    let serving = tokio::spawn(gateway.serve(listener, acceptor, stop.clone()));
     tracing::info!(name = settings.name, "serving");
 
     let ending = endings.next().await;
@@ -84,6 +95,9 @@ async fn serve(settings: GatewaySettings, exit_with_stdin: bool) -> Result<(), F
     stop.cancel();
     let served = serving.await;
     connecting.abort();
+    if let Err(error) = watch.await {
+        tracing::error!(%error, "the watch over certificates failed");
+    }
     client.shutdown().await;
     registry.shutdown().await;
     drop(leaving);
@@ -134,13 +148,31 @@ async fn release_when_connected(client: Client, is_cached: bool, latch: quotum_t
     latch.release();
 }
 
-fn client(settings: &GatewaySettings) -> Result<Client, Failure> {
+/// How agents reach this gateway, and the credentials with which it reaches counter nodes.
+fn secure(
+    settings: &GatewaySettings,
+    certificates: &mut Certificates,
+) -> Result<(Security, Option<Credentials>), Failure> {
+    let security = match &settings.tls {
+        None => Security::Plaintext,
+        Some(files) => {
+            Security::Tls(certificates.load(Certificate::Listen, Ends::Public, files)?)
+        }
+    };
+    let counters = match &settings.counters_tls {
+        None => None,
+        Some(files) => Some(certificates.load(Certificate::Counters, Ends::Client, files)?),
+    };
+    Ok((security, counters))
+}
+
+fn client(settings: &GatewaySettings, counters: &Option<Credentials>) -> Result<Client, Failure> {
     let mut config = ClientConfig::new(settings.counters.clone(), secrets::draw_seed());
     config.deadline = settings.decision_deadline;
     // An attempt is a part of the deadline.
     config.attempt_timeout = config.attempt_timeout.min(config.deadline);
     config.connect_timeout = config.connect_timeout.min(config.deadline);
-    let dialer = Dialer::plaintext(config.connect_timeout);
+    let dialer = reach::dialer(counters.as_ref(), config.connect_timeout);
     Client::start(config, dialer, quotum_client::Clock::boottime())
         .map_err(|error| Failure::usage("counters").because(&error))
 }
@@ -161,7 +193,6 @@ fn config(settings: &GatewaySettings) -> Result<Config, Failure> {
         drain_timeout: settings.drain_timeout,
         upstream_head_timeout: settings.upstream_head_timeout,
         open_requests_per_grant_max: settings.open_requests_per_grant_max,
-        connections_max: settings.connections_max,
         clock: Clock(Arc::new(|| RealClock.wall_ms())),
     })
 }

@@ -66,6 +66,9 @@ pub(crate) const ADMIN_MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// How long a new revision may take to be served by every gateway.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(30);
 
+/// How often the files of certificates are looked at.
+pub(crate) const CERTIFICATES_LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// The most counter nodes of `dev`.
 pub(crate) const DEV_COUNTERS_MAX: u8 = 7;
 

@@ -7,6 +7,7 @@
 //! # Layout
 //! * [`arguments`]: the commands. [`environment`], [`files`], [`settings`]: what they read.
 //! * [`counter`], [`gateway`]: the two kinds of processes. [`process`]: what both have around them.
+//! * [`tls`]: their certificates.
 //! * [`dev`]: a cluster on loopback. [`demo`]: the MCP server that it shows.
 //! * [`admin`]: the commands of an operator, over gRPC. [`policy`]: those on files alone.
 //! * [`failure`]: how a command ends. [`output`]: what it prints. [`limits`]: every maximum.
@@ -27,6 +28,7 @@ mod policy;
 mod process;
 mod secrets;
 mod settings;
+mod tls;
 
 use std::process::ExitCode;
 

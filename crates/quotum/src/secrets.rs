@@ -39,7 +39,50 @@ pub(crate) fn draw_seed() -> u64 {
 
 /// A secret from a file.
 pub(crate) fn read(path: &Path) -> std::io::Result<Zeroizing<String>> {
+    if let Ok(mode) = mode(path) {
+        guard(path, mode)?;
+    }
     files::read_text(path, SETTINGS_BYTES_MAX).map(Zeroizing::new)
+}
+
+/// Refuses a secret that everybody on this machine reads or writes, and warns of one that a group
+/// does.
+pub(crate) fn check_mode(path: &Path) -> Result<(), Failure> {
+    let checked = mode(path).and_then(|mode| guard(path, mode));
+    checked.map_err(|error| Failure::usage(path.display().to_string()).because(&error))
+}
+
+fn mode(path: &Path) -> std::io::Result<u32> {
+    use std::os::unix::fs::PermissionsExt;
+    let metadata = std::fs::metadata(path)?;
+    // What is no file, such as a pipe, was given to this process alone.
+    let is_file = metadata.is_file();
+    Ok(if is_file {
+        metadata.permissions().mode()
+    } else {
+        0
+    })
+}
+
+fn guard(path: &Path, mode: u32) -> std::io::Result<()> {
+    if mode & 0o007 != 0 || mode & 0o020 != 0 {
+        let text = format!(
+            "its mode {:04o} lets others at this secret: chmod 600 it, or 440 for a group's own",
+            mode & 0o7777
+        );
+        return Err(std::io::Error::new(
+            std::io::ErrorKind::PermissionDenied,
+            text,
+        ));
+    }
+    if mode & 0o040 != 0 {
+        let file = path.display().to_string();
+        tracing::warn!(
+            file,
+            "a secret is readable by a group: 0600 is for its owner alone"
+        );
+    }
+    Ok(())
 }
 
 /// An admin token as it was shown, or the 32 random bytes, in base64 or hexadecimal digits, that

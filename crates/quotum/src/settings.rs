@@ -8,6 +8,7 @@
 //! * [`counter`], [`gateway`]: the keys of each kind of process, and what is made of them.
 //! * [`addresses`]: `HOST:PORT` and what there is to say about it. [`authorities`]: files of
 //!   certificates. `secret`: what both kinds share.
+//! * [`tls`]: files of certificates, and what may do without.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,6 +26,7 @@ pub(crate) mod counter;
 pub(crate) mod gateway;
 pub(crate) mod key;
 mod secret;
+pub(crate) mod tls;
 
 #[cfg(test)]
 mod tests;
@@ -285,6 +287,12 @@ impl Settings {
             true => Ok(number),
             false => Err(self.invalid(key, format!("use {least} to {most}, not {number}"))),
         }
+    }
+
+    /// A count of at least one.
+    pub(crate) fn count(&self, key: &'static str, most: u64) -> Result<usize, SettingsError> {
+        let number = self.between(key, 1, most)?;
+        Ok(usize::try_from(number).expect("a machine has 64 bits"))
     }
 
     /// Writes every setting into the log, secrets redacted.

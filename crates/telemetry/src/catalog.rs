@@ -141,6 +141,16 @@ catalog! {
         "Configurations of Envoy's API that were loaded.";
     ENVOY_CONFIG_REFUSED: Counter "ratelimit_service_config_load_error" []
         "Configurations of Envoy's API that were refused.";
+    CONNECTIONS_OPEN: Gauge "quotum_connections_open" ["listener"]
+        "Connections that are open.";
+    CONNECTIONS_REFUSED: Counter "quotum_connections_refused_total" ["listener", "reason"]
+        "Connections that were closed before their first request.";
+    CALLS_REFUSED: Counter "quotum_calls_refused_total" ["listener", "reason"]
+        "Calls between processes that were refused before any service saw them.";
+    TLS_EXPIRY: Gauge "quotum_tls_certificate_expiry_timestamp_seconds" ["certificate"]
+        "When the certificate in use expires, in seconds since 1970.";
+    TLS_RELOADS: Counter "quotum_tls_reloads_total" ["certificate", "outcome"]
+        "Changed files of certificates that were taken into use, or refused.";
     LABEL_OVERFLOW: Counter "quotum_label_overflow_total" ["bound"]
         "Names or label sets that became other because a bound was reached.";
     BUILD_INFO: Gauge "quotum_build_info" ["version", "revision"]

@@ -238,3 +238,57 @@ impl Method {
         }
     }
 }
+
+closed_label! {
+    /// A port that others connect to.
+    Listener {
+        /// Gateways, Envoy and operators, at a counter node.
+        Clients = "clients",
+        /// The other counter nodes.
+        Peers = "peers",
+        /// MCP clients, at a gateway.
+        Agents = "agents",
+    }
+}
+
+closed_label! {
+    /// Why a connection was closed before its first request.
+    ConnectionRefusal {
+        /// Its address has as many connections as one may have.
+        Address = "address",
+        /// It did not get through TLS, in time or at all.
+        Handshake = "handshake",
+        /// It said nothing in time.
+        Silent = "silent",
+    }
+}
+
+closed_label! {
+    /// Why a call was refused before any service saw it.
+    CallRefusal {
+        /// The caller's certificate does not open this service.
+        Role = "role",
+        /// As many calls as may be are open.
+        Busy = "busy",
+    }
+}
+
+closed_label! {
+    /// A certificate of this process, by what it is for.
+    Certificate {
+        /// Shown by the port that clients or agents use.
+        Listen = "listen",
+        /// Between counter nodes.
+        Peers = "peers",
+        /// Shown by a gateway to counter nodes.
+        Counters = "counters",
+    }
+}
+
+closed_label! {
+    /// What became of a changed file.
+    Reload {
+        Loaded = "loaded",
+        Refused = "refused",
+    }
+}

@@ -7,13 +7,14 @@
 //! # Layout
 //! * [`catalog`]: every metric. [`label`], [`shard`]: the values of closed labels.
 //! * [`exposition`]: the recorder of a process, and its text for Prometheus.
-//! * [`gateway`], [`counter`], [`envoy`]: what each part of the process records.
+//! * [`gateway`], [`counter`], [`envoy`], [`connection`]: what each part of the process records.
 //! * [`record`]: one line for each decision. [`logging`]: the log.
 //! * [`readiness`], [`admin`]: whether to get traffic, and the endpoint that shows it all.
 //! * [`limits`]: the named maximum of everything here.
 
 pub mod admin;
 pub mod catalog;
+pub mod connection;
 pub mod counter;
 pub mod envoy;
 mod escape;
@@ -31,6 +32,7 @@ pub mod shard;
 mod exposition_lint;
 
 pub use admin::serve_admin;
+pub use connection::{CertificateMetrics, ListenerMetrics};
 pub use counter::CounterMetrics;
 pub use envoy::EnvoyMetrics;
 pub use exposition::{BuildInfo, Exposition};

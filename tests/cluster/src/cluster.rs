@@ -191,6 +191,7 @@ impl Cluster {
             .arg(&self.program)
             .args(arguments)
             .args(["--address", &addresses.collect::<Vec<_>>().join(",")])
+            .arg("--insecure")
             .arg("--admin-token-file")
             .arg(&self.secrets.token_file);
         tokio::task::spawn_blocking(move || shell::run(&mut command)).await?

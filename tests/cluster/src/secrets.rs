@@ -1,5 +1,8 @@
 //! The secrets of a test cluster. They guard nothing: each run has the same.
 
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use quotum_e2e::failure::Result;
@@ -28,8 +31,16 @@ impl Secrets {
                 .as_str()
                 .to_owned(),
         };
-        std::fs::write(&secrets.key_file, KEY)?;
-        std::fs::write(&secrets.token_file, &secrets.token)?;
+        write(&secrets.key_file, KEY)?;
+        write(&secrets.token_file, &secrets.token)?;
         Ok(secrets)
     }
+}
+
+/// For its owner alone: the programs refuse anything else.
+fn write(path: &Path, text: &str) -> Result<()> {
+    let mut options = File::options();
+    let mut file = options.write(true).create(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    Ok(())
 }

@@ -49,13 +49,14 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 /// The arrows between our own crates. A crate that is not listed is a test or a tool.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("quotum-limit", &[]),
     ("quotum-policy", &["limit"]),
     ("quotum-registry", &["policy"]),
     ("quotum-descriptor", &["limit"]),
     ("quotum-api", &["limit"]),
     ("quotum-telemetry", &[]),
+    ("quotum-transport", &["telemetry"]),
     ("quotum-replica", &["limit", "registry", "api"]),
     (
         "quotum-counter",
@@ -67,12 +68,20 @@ const ARROWS: [(&str, &[&str]); 11] = [
             "descriptor",
             "api",
             "telemetry",
+            "transport",
         ],
     ),
     ("quotum-client", &["api", "limit"]),
     (
         "quotum-gateway",
-        &["client", "policy", "registry", "limit", "telemetry"],
+        &[
+            "client",
+            "policy",
+            "registry",
+            "limit",
+            "telemetry",
+            "transport",
+        ],
     ),
     (
         "quotum",
@@ -87,6 +96,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
             "limit",
             "api",
             "telemetry",
+            "transport",
         ],
     ),
 ];

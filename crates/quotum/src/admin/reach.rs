@@ -1,10 +1,14 @@
 //! Reaching the cluster: its nodes, the admin token, and requests that are asked again.
 
-use std::time::Instant;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use quotum_api::cluster::cluster_client::ClusterClient;
 use quotum_api::registry::registry_client::RegistryClient;
+use quotum_client::Dialer;
 use quotum_registry::secret::token::Token;
+use quotum_telemetry::label::Certificate;
+use quotum_transport::{Connector, Credentials, Ends};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
@@ -18,6 +22,8 @@ use crate::limits::{
 };
 use crate::secrets;
 use crate::settings::addresses;
+use crate::settings::tls::{self, TlsFiles};
+use crate::tls::Certificates;
 
 #[cfg(test)]
 mod tests;
@@ -25,11 +31,18 @@ mod tests;
 /// The variable with the nodes, and the one with the token.
 const ADDRESS: &str = "QUOTUM_ADDRESS";
 const ADMIN_TOKEN: &str = "QUOTUM_ADMIN_TOKEN";
+/// Those with the files of TLS, and the one that does without.
+const CA: &str = "QUOTUM_CA";
+const CERT: &str = "QUOTUM_CERT";
+const KEY: &str = "QUOTUM_KEY";
+const INSECURE: &str = "QUOTUM_INSECURE";
 
 /// A cluster and the right to administer it.
 #[derive(Clone)]
 pub(crate) struct Cluster {
     nodes: Vec<String>,
+    /// Without, in plaintext.
+    credentials: Option<Credentials>,
     authorization: MetadataValue<Ascii>,
 }
 
@@ -63,10 +76,22 @@ impl Cluster {
             .filter(|text| !text.is_empty());
         let nodes = named.map(addresses::node).collect::<Result<Vec<_>, _>>();
         let nodes = nodes.map_err(|message| Failure::usage(format!("--address: {message}")))?;
-        Self::new(nodes, &token)
+        let credentials = credentials(reach, environment)?;
+        let remote = nodes.iter().find(|node| !tls::is_local(node));
+        let is_insecure = reach.insecure || environment.get(INSECURE) == Some("1");
+        if let Some(node) = remote.filter(|_| credentials.is_none() && !is_insecure) {
+            let text = format!("{node} is not this machine, and the admin token would be readable");
+            return Err(Failure::usage(text)
+                .next("use --ca FILE, or --insecure where the network on the way is trusted"));
+        }
+        Self::new(nodes, credentials, &token)
     }
 
-    pub(crate) fn new(nodes: Vec<String>, token: &Token) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        nodes: Vec<String>,
+        credentials: Option<Credentials>,
+        token: &Token,
+    ) -> Result<Self, Failure> {
         if nodes.is_empty() {
             return Err(Failure::usage("no counter node is named")
                 .next(format!("use --address HOST:PORT, or set {ADDRESS}")));
@@ -81,6 +106,7 @@ impl Cluster {
         authorization.set_sensitive(true);
         Ok(Self {
             nodes,
+            credentials,
             authorization,
         })
     }
@@ -118,6 +144,34 @@ impl Cluster {
         .await
     }
 
+    async fn connect(&self, node: &str) -> Result<Channel, Failure> {
+        let unreachable = || Failure::failed(format!("{node} cannot be reached"));
+        let scheme = if self.credentials.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        let endpoint = quotum_client::dialer::endpoint(scheme, node, ADMIN_CONNECT_MAX)
+            .map_err(|error| unreachable().because(&error))?;
+        let connecting = async {
+            match &self.credentials {
+                None => endpoint.connect().await,
+                Some(credentials) => {
+                    let connector = Connector::new(credentials.clone(), ADMIN_CONNECT_MAX);
+                    endpoint.connect_with_connector(connector).await
+                }
+            }
+        };
+        match tokio::time::timeout(ADMIN_CONNECT_MAX, connecting).await {
+            Ok(connected) => connected.map_err(|error| {
+                unreachable()
+                    .because(&error)
+                    .next("is this the client port of a counter node, and has it TLS?")
+            }),
+            Err(_) => Err(unreachable()),
+        }
+    }
+
     async fn ask<T: Clone, U, F>(
         &self,
         message: T,
@@ -130,7 +184,7 @@ impl Cluster {
         let mut last = None;
         loop {
             for node in &self.nodes {
-                let channel = match connect(node).await {
+                let channel = match self.connect(node).await {
                     Ok(channel) => channel,
                     Err(failure) => {
                         last = Some(failure);
@@ -170,18 +224,45 @@ impl std::fmt::Debug for Cluster {
     }
 }
 
-async fn connect(node: &str) -> Result<Channel, Failure> {
-    let unreachable = || Failure::failed(format!("{node} cannot be reached"));
-    let endpoint = quotum_client::dialer::endpoint("http", node, ADMIN_CONNECT_MAX)
-        .map_err(|error| unreachable().because(&error))?;
-    match tokio::time::timeout(ADMIN_CONNECT_MAX, endpoint.connect()).await {
-        Ok(connected) => connected.map_err(|error| {
-            unreachable()
-                .because(&error)
-                .next("is this the client port of a counter node?")
-        }),
-        Err(_) => Err(unreachable()),
+/// How counter nodes are reached: over TLS if there are credentials.
+pub(crate) fn dialer(credentials: Option<&Credentials>, connect_timeout: Duration) -> Dialer {
+    let Some(credentials) = credentials else {
+        return Dialer::plaintext(connect_timeout);
+    };
+    let connector = Connector::new(credentials.clone(), connect_timeout);
+    Dialer::new(move |address| {
+        let endpoint = quotum_client::dialer::endpoint("https", address, connect_timeout)?;
+        Ok(endpoint.connect_with_connector_lazy(connector.clone()))
+    })
+}
+
+/// What an operator shows and believes; none: plaintext.
+fn credentials(reach: &Reach, environment: &Environment) -> Result<Option<Credentials>, Failure> {
+    let path = |option: &Option<PathBuf>, variable| {
+        let named = environment.get(variable).map(PathBuf::from);
+        option.clone().or(named)
+    };
+    let authorities = path(&reach.ca, CA);
+    let identity = match (path(&reach.cert, CERT), path(&reach.key, KEY)) {
+        (Some(cert), Some(key)) => Some((cert, key)),
+        (None, None) => None,
+        _ => return Err(Failure::usage("--cert and --key go together")),
+    };
+    if authorities.is_none() {
+        return match identity {
+            None => Ok(None),
+            Some(_) => Err(Failure::usage(
+                "--cert needs --ca: who vouches for counter nodes?",
+            )),
+        };
     }
+    let files = TlsFiles {
+        identity,
+        authorities,
+    };
+    // Commands are over soon: nobody looks at the files again.
+    let credentials = Certificates::default().load(Certificate::Counters, Ends::Client, &files)?;
+    Ok(Some(credentials))
 }
 
 /// What a node said, and what to do about it.
@@ -190,6 +271,7 @@ fn refused(node: &str, status: &Status) -> Failure {
     match status.code() {
         Code::Unauthenticated => failure.next("check the admin token"),
         Code::Unavailable => failure.next("`quotum cluster status` shows who is missing"),
+        Code::PermissionDenied => failure.next("docs/tls.md says which certificate opens what"),
         Code::Aborted => failure.stale().next("try again"),
         Code::Unimplemented => failure.next("is this the client port of a counter node?"),
         _ => failure,

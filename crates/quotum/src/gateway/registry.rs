@@ -8,16 +8,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use quotum_client::Clock;
 use quotum_client::registry::{RegistryState, RegistryWatch, WatchConfig, watch};
-use quotum_client::{Clock, Dialer};
 use quotum_gateway::Snapshot;
 use quotum_registry::{MasterKey, View};
 use quotum_telemetry::{GatewayMetrics, Latch, Readiness};
+use quotum_transport::Credentials;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::cache::Cache;
+use crate::admin::reach;
 use crate::failure::Failure;
 use crate::limits::{CACHE_MARK_INTERVAL, REGISTRY_AGE_INTERVAL};
 use crate::secrets;
@@ -56,6 +58,7 @@ impl RegistryCopy {
     /// Takes up what is on disk, and starts to follow the registry.
     pub(crate) fn start(
         settings: &GatewaySettings,
+        counters: &Option<Credentials>,
         metrics: &GatewayMetrics,
         readiness: &Readiness,
     ) -> Result<Self, Failure> {
@@ -73,7 +76,7 @@ impl RegistryCopy {
             settings.master_key.gateway_token().to_string(),
             secrets::draw_seed(),
         );
-        let dialer = Dialer::plaintext(watch_config.connect_timeout);
+        let dialer = reach::dialer(counters.as_ref(), watch_config.connect_timeout);
         let watch = watch(watch_config, dialer, clock.clone(), served)
             .map_err(|error| Failure::usage("counters").because(&error))?;
         let (publish, snapshots) = watch::channel(first);

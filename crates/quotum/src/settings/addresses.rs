@@ -32,14 +32,10 @@ pub(crate) fn is_host(host: &str) -> bool {
     }
 }
 
-/// `HOST:PORT`, with `http://` before it or not. What would need TLS says so.
+/// `HOST:PORT`, with a scheme before it or not: whether there is TLS is said by its files.
 pub(crate) fn node(text: &str) -> Result<String, String> {
-    if text.starts_with("https://") {
-        return Err(format!(
-            "{text:?}: TLS to counter nodes is not supported: use http://HOST:PORT in a private network"
-        ));
-    }
     let address = text.strip_prefix("http://").unwrap_or(text);
+    let address = address.strip_prefix("https://").unwrap_or(address);
     let address = address.strip_suffix('/').unwrap_or(address);
     match split(address) {
         Some(_) => Ok(address.to_owned()),

@@ -12,6 +12,7 @@ use quotum_replica::node::Timings;
 use quotum_replica::{Durability, LogConfig, Member, NodeConfig};
 
 use super::key::Key;
+use super::tls::TlsFiles;
 use super::{Settings, SettingsError, addresses};
 use crate::environment::Environment;
 use crate::process::Logging;
@@ -32,6 +33,15 @@ pub(crate) const KEYS: &[Key] = &[
     Key::text("secret_key").secret(),
     Key::text("admin_token_file"),
     Key::text("admin_token").secret(),
+    Key::text("tls_cert_file"),
+    Key::text("tls_key_file"),
+    Key::text("tls_client_ca_file"),
+    Key::text("peer_tls_cert_file"),
+    Key::text("peer_tls_key_file"),
+    Key::text("peer_tls_ca_file"),
+    Key::list("insecure"),
+    Key::integer("connections_max").or("20000"),
+    Key::integer("connections_per_ip_max").or("2048"),
     Key::integer("shards").or("1"),
     Key::text("durability").or("fsync"),
     Key::integer("segment_bytes").or("67108864"),
@@ -46,6 +56,8 @@ pub(crate) const KEYS: &[Key] = &[
 /// The largest segment, and the most counters, that make sense on one machine.
 const SEGMENT_BYTES_MAX: u64 = 4 << 30;
 const COUNTERS_MAX: u64 = 1_000_000_000;
+/// The most connections of a port.
+const CONNECTIONS_MAX: u64 = 1_000_000;
 /// The most nodes of a cluster.
 const NODES_MAX: u64 = 15;
 /// The longest timing of the consensus.
@@ -62,6 +74,12 @@ pub(crate) struct CounterSettings {
     pub(crate) bootstrap: Option<quotum_counter::Bootstrap>,
     pub(crate) master_key: MasterKey,
     pub(crate) admin_token: Token,
+    /// How clients are served, if not in plaintext.
+    pub(crate) tls: Option<TlsFiles>,
+    /// How nodes talk to each other, if not in plaintext.
+    pub(crate) peer_tls: Option<TlsFiles>,
+    pub(crate) connections_max: usize,
+    pub(crate) connections_per_ip_max: usize,
     pub(crate) logging: Logging,
     pub(crate) settings: Settings,
 }
@@ -77,6 +95,12 @@ impl CounterSettings {
         let text = |key| settings.text(key).ok_or_else(|| settings.missing(key));
         let listen = settings.socket("listen")?;
         let peer_listen = settings.socket("peer_listen")?;
+        let tls = settings.tls("tls_cert_file", "tls_key_file", "tls_client_ca_file")?;
+        let peer_tls = settings.mutual_tls()?;
+        let insecure = settings.insecure(&["listen", "peer_listen"])?;
+        settings.secured("listen", listen, tls.is_some(), &insecure)?;
+        settings.secured("peer_listen", peer_listen, peer_tls.is_some(), &insecure)?;
+        let connections_max = settings.count("connections_max", CONNECTIONS_MAX)?;
         Ok(Self {
             data_dir: text("data_dir")?.into(),
             listen,
@@ -86,6 +110,10 @@ impl CounterSettings {
             bootstrap: bootstrap(&settings)?,
             master_key: settings.master_key()?,
             admin_token: settings.admin_token()?,
+            tls,
+            peer_tls,
+            connections_max,
+            connections_per_ip_max: settings.count("connections_per_ip_max", CONNECTIONS_MAX)?,
             logging: settings.logging()?,
             settings,
         })

@@ -11,6 +11,7 @@ use quotum_registry::MasterKey;
 use rustls::pki_types::CertificateDer;
 
 use super::key::Key;
+use super::tls::TlsFiles;
 use super::{Settings, SettingsError};
 use crate::environment::Environment;
 use crate::limits::SETTING_MS_MAX;
@@ -24,6 +25,12 @@ pub(crate) const KEYS: &[Key] = &[
     Key::list("counters"),
     Key::text("secret_key_file"),
     Key::text("secret_key").secret(),
+    Key::text("tls_cert_file"),
+    Key::text("tls_key_file"),
+    Key::text("counters_tls_ca_file"),
+    Key::text("counters_tls_cert_file"),
+    Key::text("counters_tls_key_file"),
+    Key::list("insecure"),
     Key::text("name"),
     Key::list("hosts"),
     Key::list("origins"),
@@ -34,6 +41,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::integer("upstream_head_timeout_ms").or("300000"),
     Key::integer("open_requests_per_grant_max").or("256"),
     Key::integer("connections_max").or("10000"),
+    Key::integer("connections_per_ip_max").or("10000"),
     Key::integer("leave_delay_ms").or("3000"),
     Key::integer("drain_timeout_ms").or("20000"),
     Key::text("log").or("info"),
@@ -52,6 +60,10 @@ pub(crate) struct GatewaySettings {
     pub(crate) admin_listen: SocketAddr,
     pub(crate) counters: Vec<String>,
     pub(crate) master_key: Arc<MasterKey>,
+    /// How agents are served, if not in plaintext.
+    pub(crate) tls: Option<TlsFiles>,
+    /// How counter nodes are reached, if not in plaintext.
+    pub(crate) counters_tls: Option<TlsFiles>,
     /// Unique among the live ones.
     pub(crate) name: String,
     pub(crate) hosts: Hosts,
@@ -64,6 +76,7 @@ pub(crate) struct GatewaySettings {
     pub(crate) upstream_head_timeout: Duration,
     pub(crate) open_requests_per_grant_max: usize,
     pub(crate) connections_max: usize,
+    pub(crate) connections_per_ip_max: usize,
     /// How long it goes on to accept after it said that it is leaving.
     pub(crate) leave_delay: Duration,
     pub(crate) drain_timeout: Duration,
@@ -88,10 +101,17 @@ impl GatewaySettings {
                 .between(key, least, most)
                 .map(Duration::from_millis)
         };
-        let count = |key| {
-            let number = settings.between(key, 1, OPEN_MAX)?;
-            Ok(usize::try_from(number).expect("it is small"))
-        };
+        let count = |key| settings.count(key, OPEN_MAX);
+        let listen = settings.socket("listen")?;
+        let tls = settings.identity("tls_cert_file", "tls_key_file")?;
+        let tls = tls.map(|identity| TlsFiles {
+            identity: Some(identity),
+            authorities: None,
+        });
+        let counters_tls = settings.counters_tls()?;
+        let insecure = settings.insecure(&["listen", "counters"])?;
+        settings.secured("listen", listen, tls.is_some(), &insecure)?;
+        settings.secured_nodes("counters", &counters, counters_tls.is_some(), &insecure)?;
         let deadline_max = u64::try_from(DEADLINE_MAX.as_millis()).unwrap_or(u64::MAX);
         let staleness_max = settings.between("registry_staleness_max_s", 1, SETTING_MS_MAX)?;
         let registry_cache = match settings.text("registry_cache") {
@@ -99,10 +119,12 @@ impl GatewaySettings {
             path => path.map(PathBuf::from),
         };
         Ok(Self {
-            listen: settings.socket("listen")?,
+            listen,
             admin_listen: settings.socket("admin_listen")?,
             counters,
             master_key: Arc::new(settings.master_key()?),
+            tls,
+            counters_tls,
             name: name(&settings, environment)?,
             hosts: hosts(&settings),
             origins: origins(&settings)?,
@@ -113,6 +135,7 @@ impl GatewaySettings {
             upstream_head_timeout: millis("upstream_head_timeout_ms", 1, SETTING_MS_MAX)?,
             open_requests_per_grant_max: count("open_requests_per_grant_max")?,
             connections_max: count("connections_max")?,
+            connections_per_ip_max: count("connections_per_ip_max")?,
             leave_delay: millis("leave_delay_ms", 0, SETTING_MS_MAX)?,
             drain_timeout: millis("drain_timeout_ms", 0, SETTING_MS_MAX)?,
             logging: settings.logging()?,

@@ -15,6 +15,7 @@ use super::gateway::GatewaySettings;
 use super::key::{Key, Kind};
 use super::{Settings, SettingsError, counter, gateway, variable};
 use crate::environment::Environment;
+use crate::files;
 
 const SECRET: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
@@ -22,12 +23,9 @@ const SECRET: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 fn bench(rest: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let (key, token) = (folder.path().join("key"), folder.path().join("token"));
-    fs::write(&key, SECRET).unwrap();
-    fs::write(
-        &token,
-        Token::from_random(TokenKind::Admin, &[7; 32]).as_str(),
-    )
-    .unwrap();
+    let admin = Token::from_random(TokenKind::Admin, &[7; 32]);
+    files::replace(&key, SECRET.as_bytes()).unwrap();
+    files::replace(&token, admin.as_str().as_bytes()).unwrap();
     let file = folder.path().join("quotum.toml");
     let text = rest
         .replace("KEY", &format!("secret_key_file = {key:?}"))
@@ -50,6 +48,7 @@ KEY
 listen = \"0.0.0.0:8080\"
 admin_listen = \"0.0.0.0:8081\"
 counters = [\"http://a:7601\", \"b:7601\"]
+insecure = [\"listen\", \"counters\"]
 ";
 
 fn load_counter(rest: &str, environment: &Environment) -> Result<CounterSettings, SettingsError> {
@@ -310,7 +309,7 @@ fn the_authorities_of_upstreams_are_read_from_a_file() {
     ] {
         let text = load(content).unwrap_err().to_string();
         assert!(
-            text.contains("line 5: `upstream_ca_file`: ") && text.contains(told),
+            text.contains("line 6: `upstream_ca_file`: ") && text.contains(told),
             "{text}"
         );
     }
@@ -325,8 +324,113 @@ fn the_authorities_of_upstreams_are_read_from_a_file() {
 }
 
 #[test]
+fn a_port_that_other_machines_reach_needs_tls_or_somebody_who_asks_for_none() {
+    let open = [
+        ("QUOTUM_PEER_LISTEN", "0.0.0.0:7602"),
+        ("QUOTUM_ADVERTISE", "a.example"),
+    ];
+    let environment = Environment::of(open);
+    let text = load_counter("", &environment).unwrap_err().to_string();
+    assert!(
+        text.starts_with("QUOTUM_PEER_LISTEN: `peer_listen`: 0.0.0.0:7602 is not this machine"),
+        "{text}"
+    );
+    let text = load_counter("insecure = [\"listen\"]\n", &environment)
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("insecure = [\"peer_listen\"]"), "{text}");
+    load_counter("insecure = [\"peer_listen\"]\n", &environment).unwrap();
+    let secured = "\
+peer_tls_cert_file = \"/c\"
+peer_tls_key_file = \"/k\"
+peer_tls_ca_file = \"/a\"
+";
+    let settings = load_counter(secured, &environment).unwrap();
+    let files = settings.peer_tls.unwrap();
+    assert_eq!(files.identity, Some(("/c".into(), "/k".into())));
+    assert_eq!(files.authorities, Some("/a".into()));
+    let everywhere = Environment::of([("QUOTUM_INSECURE", "peers")]);
+    let text = load_counter("", &everywhere).unwrap_err().to_string();
+    assert!(
+        text.ends_with("\"peers\" is none of listen, peer_listen"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_gateway_reaches_counters_elsewhere_over_tls() {
+    let environment = Environment::of([("QUOTUM_INSECURE", "listen")]);
+    let text = load_gateway("", &environment).unwrap_err().to_string();
+    assert!(
+        text.contains("`counters`: a:7601 is not this machine"),
+        "{text}"
+    );
+    let settings = load_gateway("counters_tls_ca_file = \"/a\"\n", &environment).unwrap();
+    let files = settings.counters_tls.unwrap();
+    assert_eq!(
+        (files.identity, files.authorities),
+        (None, Some("/a".into()))
+    );
+    let nothing = Environment::of([("QUOTUM_INSECURE", "counters")]);
+    let text = load_gateway("", &nothing).unwrap_err().to_string();
+    assert!(text.contains("`listen`: 0.0.0.0:8080"), "{text}");
+}
+
+#[test]
+fn files_of_tls_come_together_or_not_at_all() {
+    let cases = [
+        ("tls_cert_file = \"/c\"\n", "`tls_key_file` is missing"),
+        ("tls_key_file = \"/k\"\n", "`tls_cert_file` is missing"),
+        (
+            "tls_client_ca_file = \"/a\"\n",
+            "`tls_cert_file` is missing",
+        ),
+        (
+            "peer_tls_ca_file = \"/a\"\n",
+            "`peer_tls_cert_file` is missing",
+        ),
+        (
+            "peer_tls_cert_file = \"/c\"\npeer_tls_key_file = \"/k\"\n",
+            "`peer_tls_ca_file` is missing",
+        ),
+        ("tls_cert_file = \"\"\n", "this is no path"),
+    ];
+    for (rest, told) in cases {
+        let text = counter_refusal(rest);
+        assert!(text.contains(told), "{rest}: {text}");
+    }
+}
+
+#[test]
+fn a_secret_that_everybody_reads_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let (folder, file) = bench(COUNTER);
+    let key = folder.path().join("key");
+    for (mode, is_taken) in [
+        (0o600, true),
+        (0o440, true),
+        (0o400, true),
+        (0o644, false),
+        (0o604, false),
+        (0o620, false),
+        (0o601, false),
+    ] {
+        fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+        let loaded = CounterSettings::load(&file, &Environment::of([]));
+        assert_eq!(loaded.is_ok(), is_taken, "{mode:o}");
+        if let Err(error) = loaded {
+            let text = error.to_string();
+            assert!(text.contains("chmod 600"), "{text}");
+        }
+    }
+}
+
+#[test]
 fn a_node_that_listens_everywhere_must_say_where_it_is() {
-    let environment = Environment::of([("QUOTUM_LISTEN", "0.0.0.0:7601")]);
+    let environment = Environment::of([
+        ("QUOTUM_LISTEN", "0.0.0.0:7601"),
+        ("QUOTUM_INSECURE", "listen"),
+    ]);
     let text = load_counter("", &environment).unwrap_err().to_string();
     assert!(
         text.starts_with("QUOTUM_LISTEN: `listen`: ") && text.contains("advertise"),

@@ -16,8 +16,10 @@ use quotum_registry::secret::token::{Token, TokenKind};
 use quotum_registry::server::{Refund, ServerSpec};
 use quotum_registry::upstream::Upstream as Address;
 use quotum_registry::{Change, Command, MasterKey, Outcome, State, View};
+use quotum_telemetry::label::Listener;
 use quotum_telemetry::record::writer::RecordWriter;
-use quotum_telemetry::{BuildInfo, Exposition, GatewayMetrics};
+use quotum_telemetry::{BuildInfo, Exposition, GatewayMetrics, ListenerMetrics};
+use quotum_transport::{Acceptor, Bounds, Security};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -167,7 +169,9 @@ impl RigBuilder {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let shutdown = CancellationToken::new();
-        let served = tokio::spawn(gateway.serve(listener, shutdown.clone()));
+        let metrics = ListenerMetrics::new(&exposition, Listener::Agents);
+        let acceptor = Acceptor::new(Security::Plaintext, Bounds::new(100, 100), metrics);
+        let served = tokio::spawn(gateway.serve(listener, acceptor, shutdown.clone()));
         let lines = lines.0;
         Rig {
             address,
@@ -197,7 +201,6 @@ impl RigBuilder {
             drain_timeout: self.drain,
             upstream_head_timeout: Duration::from_secs(30),
             open_requests_per_grant_max: self.open_max,
-            connections_max: 100,
             clock: Clock(Arc::new(move || now_ms.load(Ordering::SeqCst))),
         }
     }

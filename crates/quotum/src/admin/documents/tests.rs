@@ -63,7 +63,7 @@ fn a_member_that_stands_twice_is_refused() {
 fn credentials_come_from_the_environment_and_from_files() {
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("key");
-    fs::write(&secret, "from a file\n").unwrap();
+    crate::files::replace(&secret, b"from a file\n").unwrap();
     let sources = format!(
         "credential:\n  headers:\n    Authorization: {{env: UPSTREAM}}\n    x-key: {{file: {}}}\n",
         secret.display()
