@@ -3,13 +3,15 @@
 use std::path::Path;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
+    // Relative to this package: an absolute path would stay that of the checkout in which this script
+    // was compiled, wherever its target directory is copied to.
+    let root = Path::new("../../proto");
     let files = ["counter", "registry", "cluster", "peer"]
         .map(|name| root.join(format!("quotum/{name}/v1/{name}.proto")));
     for file in &files {
         println!("cargo::rerun-if-changed={}", file.display());
     }
-    let descriptors = protox::compile(&files, [&root])?;
+    let descriptors = protox::compile(&files, [root])?;
     let mut prost = tonic_prost_build::Config::new();
     // Payloads are shared between the wire, the log and the state machine.
     prost.bytes(["."]);
