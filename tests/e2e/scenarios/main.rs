@@ -15,6 +15,8 @@ mod burst;
 mod edges;
 mod https;
 mod kill;
+mod kubernetes;
+mod members;
 mod monitoring;
 mod outage;
 mod registry;
@@ -101,6 +103,11 @@ fn scenarios() -> Vec<Scenario> {
             CLUSTER
         ),
         scenario!(edges::noise_on_any_port_stops_nothing, CLUSTER),
+        scenario!(
+            members::a_cluster_made_by_commands_counts_through_every_change,
+            SERVED
+        ),
+        scenario!(kubernetes::the_shipped_manifests_make_a_cluster, SERVED),
         scenario!(
             monitoring::every_panel_and_rule_finds_its_figures,
             MONITORED

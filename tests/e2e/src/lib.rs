@@ -4,23 +4,30 @@
 //! # Layout
 //! * [`bench`]: what one scenario has around it; [`tools`]: the programs that a scenario needs
 //! * [`process`]: a child process that ends with its test, however the test ends
-//! * [`dev`], [`operator`], [`balancer`], [`upstream`], [`prometheus`]: the programs under test;
+//! * [`dev`], [`plain`], [`operator`], [`balancer`], [`upstream`], [`prometheus`]: the programs under test;
 //!   [`authority`]: the certificates of some
-//! * [`http`], [`mcp`], [`sdk`]: clients; [`burst`]: many of them at once
+//! * [`manifests`], [`pod`]: what Kubernetes would run
+//! * [`http`], [`mcp`], [`sdk`]: clients; [`burst`]: many of them at once; [`drip`]: a steady load
 //! * [`minute`], [`metrics`], [`poll`]: reading the log clock, a figure, a change
+//! * [`loopback`]: addresses for processes that cannot share one
 
 pub mod authority;
 pub mod balancer;
 pub mod bench;
 pub mod burst;
 pub mod dev;
+pub mod drip;
 pub mod failure;
 pub mod http;
 pub mod limits;
+pub mod loopback;
+pub mod manifests;
 pub mod mcp;
 pub mod metrics;
 pub mod minute;
 pub mod operator;
+pub mod plain;
+pub mod pod;
 pub mod poll;
 pub mod process;
 pub mod prometheus;

@@ -31,11 +31,25 @@ impl Operator {
             .counters
             .iter()
             .map(|counter| format!("http://{}", counter.grpc));
+        Self::of(bench, admin, &ready.admin_token)
+    }
+
+    /// An operator who knows these nodes.
+    pub fn of(bench: &Bench, nodes: impl IntoIterator<Item = String>, token: &str) -> Self {
         Self {
             quotum: bench.tools.quotum().to_owned(),
             folder: bench.logs(),
-            admin: admin.collect::<Vec<_>>().join(","),
-            token: ready.admin_token.clone(),
+            admin: nodes.into_iter().collect::<Vec<_>>().join(","),
+            token: token.to_owned(),
+        }
+    }
+
+    /// The same operator, who asks one node only.
+    #[must_use]
+    pub fn only(&self, node: &str) -> Self {
+        Self {
+            admin: node.to_owned(),
+            ..self.clone()
         }
     }
 

@@ -109,6 +109,24 @@ impl Process {
         Ok(ended_itself)
     }
 
+    /// The same, with its exit code: `None` if it had to be killed.
+    pub async fn terminate(&mut self, grace: Duration) -> Result<Option<i32>> {
+        send(self.pid(), Signal::TERM)?;
+        let deadline = Instant::now() + grace;
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        loop {
+            looks.tick().await;
+            if let Some(status) = self.child.try_wait()? {
+                self.kill();
+                return Ok(status.code());
+            }
+            if Instant::now() >= deadline {
+                self.kill();
+                return Ok(None);
+            }
+        }
+    }
+
     /// Kills it without a word, and everything in its process group.
     pub fn kill(&mut self) {
         if std::mem::replace(&mut self.ended, true) {

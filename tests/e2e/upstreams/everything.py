@@ -169,6 +169,13 @@ async def test_tool_with_logging(ctx: Context) -> str:
 
 
 @tool()
+async def wait(seconds: float) -> str:
+    """Takes its time."""
+    await asyncio.sleep(seconds)
+    return f"Waited for {seconds} s"
+
+
+@tool()
 async def test_tool_with_progress(ctx: Context) -> str:
     """Reports progress three times."""
     for progress in (0, 50, 100):
