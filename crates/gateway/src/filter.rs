@@ -23,7 +23,7 @@ pub struct Listing<'a> {
 pub struct Ambiguous;
 
 /// A place of the text, and what stands there instead.
-type Edit = (Range<usize>, String);
+pub type Edit = (Range<usize>, String);
 
 /// The members of a result that matter here, each at most once.
 #[derive(Default)]
@@ -118,13 +118,14 @@ fn tool_name(tool: Raw<'_>) -> Option<std::borrow::Cow<'_, str>> {
     name.string()
 }
 
-fn range_in(whole: Raw<'_>, part: Raw<'_>) -> Range<usize> {
+/// Where `part` stands in the text of `whole`.
+pub fn range_in(whole: Raw<'_>, part: Raw<'_>) -> Range<usize> {
     let start = whole.offset_of(part);
     start..start + part.text().len()
 }
 
-/// Carries out edits that do not overlap.
-fn apply(text: &str, mut edits: Vec<Edit>) -> Option<String> {
+/// Carries out edits that do not overlap. `None`: there are none.
+pub fn apply(text: &str, mut edits: Vec<Edit>) -> Option<String> {
     if edits.is_empty() {
         return None;
     }

@@ -4,18 +4,21 @@
 use crate::filter::{self, Listing};
 use crate::json::{Raw, scan_reply};
 use crate::reply::{self, Answer};
+use crate::task::TaskIds;
 
 #[cfg(test)]
 mod tests;
 
 /// What is known of the request whose answer is inspected.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Inspector {
     /// The JSON text of the request's id; `None` where no answer is expected.
     pub id: Option<String>,
     /// The answer must be a list of tools.
     pub lists_tools: bool,
     pub modern: bool,
+    /// The tasks that the answer may speak of; `None`: the server's tasks are off.
+    pub tasks: Option<TaskIds>,
 }
 
 /// A message that may pass.
@@ -37,7 +40,7 @@ pub struct Unreadable;
 impl Inspector {
     /// Reads one message, or an array of them.
     pub fn inspect(
-        &self,
+        &mut self,
         message: &[u8],
         visible: &mut (dyn FnMut(&str) -> bool + Send),
     ) -> Result<Inspected, Unreadable> {
@@ -52,14 +55,35 @@ impl Inspector {
             && matches!(answer, Some(Answer::Result { .. }))
             && !filter::has_tools(message);
         if missing {
-            Err(Unreadable)
-        } else {
-            Ok(Inspected { text, answer })
+            return Err(Unreadable);
         }
+        let text = self.with_own_tasks(message, text)?;
+        Ok(Inspected { text, answer })
     }
 
     fn answer(&self, message: Raw<'_>) -> Option<Answer> {
-        let id = scan_reply(self.id.as_deref()?.as_bytes()).ok()?;
-        reply::answer_to(message, id)
+        answer_to(self.id.as_deref(), message)
     }
+
+    /// The text with the client's task ids in place of the upstream's.
+    fn with_own_tasks(
+        &mut self,
+        message: Raw<'_>,
+        text: Option<String>,
+    ) -> Result<Option<String>, Unreadable> {
+        let id = self.id.as_deref();
+        let Some(tasks) = &mut self.tasks else {
+            return Ok(text);
+        };
+        let answers = |one: Raw<'_>| matches!(answer_to(id, one), Some(Answer::Result { .. }));
+        let sealed = tasks
+            .seal(text.as_deref().unwrap_or(message.text()), &answers)
+            .map_err(|_| Unreadable)?;
+        Ok(sealed.or(text))
+    }
+}
+
+fn answer_to(id: Option<&str>, message: Raw<'_>) -> Option<Answer> {
+    let id = scan_reply(id?.as_bytes()).ok()?;
+    reply::answer_to(message, id)
 }

@@ -8,7 +8,7 @@
 //! # Layout
 //! * [`server`]: the accept loop. [`pipeline`]: the order of the steps, which are
 //! * [`hygiene`], [`bearer`], [`open`]: the head of a request, its grant, its room;
-//! * [`json`], [`shape`], [`era`], [`session`], [`method`]: what its message is;
+//! * [`json`], [`shape`], [`era`], [`session`], [`method`], [`task`]: what its message is;
 //! * [`decide`], [`denial`], [`record`]: whether a call may run, and what is told of it;
 //! * [`forward`], [`gate`]: sending it while its units hold;
 //! * [`relay`], [`sse`], [`inspect`], [`filter`], [`reply`]: the answer;
@@ -45,6 +45,7 @@ pub mod settle;
 pub mod shape;
 pub mod sse;
 pub mod status;
+pub mod task;
 
 pub use config::{Clock, Config, Hosts, Snapshot};
 pub use counters::{Counters, Ticket};

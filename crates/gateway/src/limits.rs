@@ -39,6 +39,13 @@ pub const SESSION_ID_BYTES_MAX: usize = 512;
 /// See [`SESSION_ID_BYTES_MAX`]: base64 of nonce, id and tag, after the version and the key id.
 pub const SEALED_ID_BYTES_MAX: usize = 1_024;
 
+/// The longest id of a task as the upstream minted it. Its seal, which holds the name of the tool
+/// too, fits into [`SEALED_ID_BYTES_MAX`].
+pub const TASK_ID_BYTES_MAX: usize = 512;
+
+/// The most tasks that one request names.
+pub const TASKS_PER_REQUEST_MAX: usize = 64;
+
 /// The most keys that open session ids: the current one, and those before it.
 pub const SESSION_KEYS_MAX: usize = 8;
 

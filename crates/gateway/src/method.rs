@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use quotum_registry::server::ServerSpec;
+
 use crate::era::Era;
 use crate::json::{Kind, Raw};
 use crate::limits::TOOL_NAME_BYTES_MAX;
@@ -128,6 +130,15 @@ fn asks_for_tasks(method: &str, params: Option<Raw<'_>>) -> bool {
             .get("notifications")
             .is_some_and(|wanted| wanted.get("taskIds").is_some()),
         _ => false,
+    }
+}
+
+// === impl Tasks ===
+
+impl Tasks {
+    /// What a server's entry says.
+    pub fn of(spec: &ServerSpec) -> Self {
+        if spec.tasks { Self::On } else { Self::Off }
     }
 }
 

@@ -5,6 +5,7 @@
 //! * `admit`: the steps that need no body: hygiene, the grant, room for another request.
 //! * `message`: a message, from its bytes to the answer.
 //! * `govern`: calls of tools: decided, sent, settled.
+//! * `tasks`: the ids of tasks in it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,6 +35,7 @@ use crate::status::Refusal;
 mod admit;
 mod govern;
 mod message;
+mod tasks;
 
 use admit::Admitted;
 

@@ -1,5 +1,6 @@
-//! Session ids of the legacy era: the client sees a seal over the upstream's id, bound to server
-//! and grant. Any replica with the key opens it; nobody else's grant does. Keeps no sessions.
+//! Session ids of the legacy era, and ids of tasks: the client sees a seal over the upstream's id,
+//! bound to server and grant. Any replica with the key opens it; nobody else's grant does. Keeps no
+//! sessions and no tasks.
 
 use std::sync::Arc;
 
@@ -9,13 +10,16 @@ use quotum_registry::secret::MasterKey;
 use quotum_registry::secret::sealing::SealNonce;
 use ring::rand::{SecureRandom, SystemRandom};
 
-use crate::limits::{SEALED_ID_BYTES_MAX, SESSION_ID_BYTES_MAX, SESSION_KEYS_MAX};
+use crate::limits::{
+    SEALED_ID_BYTES_MAX, SESSION_ID_BYTES_MAX, SESSION_KEYS_MAX, TASK_ID_BYTES_MAX,
+    TOOL_NAME_BYTES_MAX,
+};
 use crate::status::Refusal;
 
 #[cfg(test)]
 mod tests;
 
-/// The keys of session ids, shared by all gateways: the first seals, all of them open.
+/// The keys of session and task ids, shared by all gateways: the first seals, all of them open.
 #[derive(Debug, Clone)]
 pub struct SessionKeys {
     keys: Arc<[SessionKey]>,
@@ -48,7 +52,32 @@ pub struct Session {
     pub sealed: String,
 }
 
-const VERSION: &str = "v1";
+/// An open task id: what the upstream minted, for which tool, and what the client knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    pub tool: String,
+    pub upstream: String,
+    pub sealed: String,
+}
+
+/// What a seal is for. No seal of one kind opens as another.
+#[derive(Clone, Copy)]
+struct Kind {
+    version: &'static str,
+    label: &'static [u8],
+}
+
+const SESSION: Kind = Kind {
+    version: "v1",
+    label: b"quotum mcp session",
+};
+const TASK: Kind = Kind {
+    version: "t1",
+    label: b"quotum mcp task",
+};
+
+/// Parts the tool and the id of a task: no name of a tool has it.
+const TASK_SEPARATOR: char = '\n';
 
 // === impl SessionKeys ===
 
@@ -81,59 +110,96 @@ impl SessionKeys {
         if !is_session_id(upstream) {
             return None;
         }
-        let mut nonce = [0; SealNonce::BYTES];
-        self.random.fill(&mut nonce).ok()?;
-        let key = &self.keys[0];
-        let context = context(&key.id, server, grant);
-        let sealing = key.key.sessions();
-        let sealed = sealing
-            .seal(SealNonce(nonce), &context, upstream.as_bytes())
-            .ok()?;
-        let sealed = BASE64_URL_SAFE_NO_PAD.encode(sealed);
-        let sealed = format!("{VERSION}.{}.{sealed}", key.id);
         Some(Session {
             upstream: upstream.to_owned(),
-            sealed,
+            sealed: self.seal_text(SESSION, server, grant, upstream)?,
         })
     }
 
     /// Opens what a client sent, for this server and this grant and no other.
     pub fn open(&self, server: &str, grant: &str, sealed: &str) -> Result<Session, Refusal> {
-        self.try_open(server, grant, sealed)
-            .ok_or(Refusal::SessionUnknown)
+        let upstream = self.open_text(SESSION, server, grant, sealed);
+        let upstream = upstream.filter(|upstream| is_session_id(upstream));
+        Ok(Session {
+            upstream: upstream.ok_or(Refusal::SessionUnknown)?,
+            sealed: sealed.to_owned(),
+        })
     }
 
-    fn try_open(&self, server: &str, grant: &str, sealed: &str) -> Option<Session> {
+    /// Seals the id of the task that a call of `tool` has become. `None`: it is no task id.
+    pub fn seal_task(&self, server: &str, grant: &str, tool: &str, upstream: &str) -> Option<Task> {
+        if !is_task_id(upstream) || tool.len() > TOOL_NAME_BYTES_MAX {
+            return None;
+        }
+        let plain = format!("{tool}{TASK_SEPARATOR}{upstream}");
+        Some(Task {
+            tool: tool.to_owned(),
+            upstream: upstream.to_owned(),
+            sealed: self.seal_text(TASK, server, grant, &plain)?,
+        })
+    }
+
+    /// Opens a task id for this server and this grant and no other.
+    pub fn open_task(&self, server: &str, grant: &str, sealed: &str) -> Result<Task, Refusal> {
+        let plain = self.open_text(TASK, server, grant, sealed);
+        let plain = plain.ok_or(Refusal::TaskUnknown)?;
+        let parts = plain.split_once(TASK_SEPARATOR);
+        let (tool, upstream) = parts.ok_or(Refusal::TaskUnknown)?;
+        Ok(Task {
+            tool: tool.to_owned(),
+            upstream: upstream.to_owned(),
+            sealed: sealed.to_owned(),
+        })
+    }
+
+    fn seal_text(&self, kind: Kind, server: &str, grant: &str, plain: &str) -> Option<String> {
+        let mut nonce = [0; SealNonce::BYTES];
+        self.random.fill(&mut nonce).ok()?;
+        let key = &self.keys[0];
+        let context = context(kind, &key.id, server, grant);
+        let sealing = key.key.sessions();
+        let sealed = sealing
+            .seal(SealNonce(nonce), &context, plain.as_bytes())
+            .ok()?;
+        let sealed = BASE64_URL_SAFE_NO_PAD.encode(sealed);
+        Some(format!("{}.{}.{sealed}", kind.version, key.id))
+    }
+
+    fn open_text(&self, kind: Kind, server: &str, grant: &str, sealed: &str) -> Option<String> {
         if sealed.len() > SEALED_ID_BYTES_MAX {
             return None;
         }
         let (key_id, bytes) = sealed
-            .strip_prefix(VERSION)?
+            .strip_prefix(kind.version)?
             .strip_prefix('.')?
             .split_once('.')?;
         let key = self.keys.iter().find(|key| key.id == key_id)?;
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(bytes).ok()?;
-        let plain = key
-            .key
-            .sessions()
-            .open(&context(key_id, server, grant), &bytes)
-            .ok()?;
-        let upstream = std::str::from_utf8(&plain).ok()?.to_owned();
-        is_session_id(&upstream).then(|| Session {
-            upstream,
-            sealed: sealed.to_owned(),
-        })
+        let context = context(kind, key_id, server, grant);
+        let plain = key.key.sessions().open(&context, &bytes).ok()?;
+        Some(std::str::from_utf8(&plain).ok()?.to_owned())
     }
 }
 
+/// Whether a text has the form of a sealed task id.
+pub fn looks_like_sealed_task(text: &str) -> bool {
+    text.strip_prefix(TASK.version)
+        .is_some_and(|rest| rest.starts_with('.'))
+}
+
 /// What a seal is bound to. Lengths stand before the names, so that no two contexts are equal.
-fn context(key_id: &str, server: &str, grant: &str) -> Vec<u8> {
-    let mut context = b"quotum mcp session".to_vec();
-    for part in [VERSION, key_id, server, grant] {
+fn context(kind: Kind, key_id: &str, server: &str, grant: &str) -> Vec<u8> {
+    let mut context = kind.label.to_vec();
+    for part in [kind.version, key_id, server, grant] {
         context.extend_from_slice(&(part.len() as u64).to_be_bytes());
         context.extend_from_slice(part.as_bytes());
     }
     context
+}
+
+/// Any text of bounded length.
+fn is_task_id(id: &str) -> bool {
+    (1..=TASK_ID_BYTES_MAX).contains(&id.len())
 }
 
 /// Visible ASCII of bounded length, as the protocol demands.

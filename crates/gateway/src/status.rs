@@ -74,6 +74,8 @@ pub enum Refusal {
     MethodForbiddenModern,
     NotificationForbidden,
     TasksOff,
+    TaskUnknown,
+    TaskForbidden,
     ToolNameInvalid,
     ParamsInvalid,
     // The upstream.
@@ -296,6 +298,13 @@ impl Refusal {
             Self::NotificationForbidden => {
                 (Stage::Method, bad, METHOD_NOT_FOUND, "unknown notification")
             }
+            Self::TaskUnknown => (Stage::Method, S::OK, INVALID_PARAMS, "Task not found"),
+            Self::TaskForbidden => (
+                Stage::Method,
+                S::OK,
+                INVALID_PARAMS,
+                "the tool of this task is not permitted by policy",
+            ),
             Self::ToolNameInvalid => (
                 Stage::Method,
                 S::OK,

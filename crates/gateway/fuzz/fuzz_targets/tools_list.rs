@@ -6,7 +6,8 @@ use quotum_gateway::inspect::Inspector;
 use serde_json::Value;
 
 fuzz_target!(|message: &[u8]| {
-    let inspector = Inspector { id: Some("1".to_owned()), lists_tools: true, modern: true };
+    let id = Some("1".to_owned());
+    let mut inspector = Inspector { id, lists_tools: true, modern: true, tasks: None };
     let Ok(inspected) = inspector.inspect(message, &mut |tool| tool != "b") else { return };
     let text = inspected.text.as_deref().map_or(message, str::as_bytes);
     let Ok(value) = serde_json::from_slice::<Value>(text) else { return };

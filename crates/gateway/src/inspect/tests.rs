@@ -1,6 +1,7 @@
 use super::*;
 
 fn inspect(inspector: &Inspector, message: &str) -> Result<Inspected, Unreadable> {
+    let mut inspector = inspector.clone();
     inspector.inspect(message.as_bytes(), &mut |name| name != "hidden")
 }
 
@@ -9,6 +10,7 @@ fn lists(id: &str) -> Inspector {
         id: Some(id.to_owned()),
         lists_tools: true,
         modern: false,
+        tasks: None,
     }
 }
 
@@ -46,6 +48,7 @@ fn a_list_is_filtered_even_where_none_was_asked_for() {
         id: None,
         lists_tools: false,
         modern: false,
+        tasks: None,
     };
     let inspected = inspect(&stream, message).expect("readable");
     assert_eq!(

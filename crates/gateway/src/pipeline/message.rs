@@ -29,6 +29,7 @@ use crate::relay::{Audience, Settling};
 use crate::session::Session;
 use crate::shape::{Message, classify};
 use crate::status::Refusal;
+use crate::task::TaskIds;
 
 /// A message that may pass, and what surrounds it.
 pub(super) struct Understood<'a> {
@@ -38,6 +39,8 @@ pub(super) struct Understood<'a> {
     pub(super) era: Era,
     pub(super) session: Option<Session>,
     pub(super) body: &'a Bytes,
+    /// The tasks that its answer may speak of; `None`: the server's tasks are off.
+    pub(super) tasks: Option<TaskIds>,
     pub(super) parsed_at: Instant,
 }
 
@@ -70,13 +73,24 @@ impl<C: Counters> Inner<C> {
             Ok(understood) => understood,
             Err(refusal) => return self.refuse(&refusal, caller),
         };
+        let opened = match self.open_tasks(&message, &body, grant) {
+            Ok(opened) => opened,
+            Err(refusal) => return self.refuse(&refusal, caller),
+        };
+        // What was written anew is read anew: nothing is forwarded that was not checked.
+        let anew = opened.body.as_ref().map(|body| read_message(body));
+        let message = match anew.unwrap_or(Ok(message)) {
+            Ok(message) => message,
+            Err(refusal) => return self.refuse(&refusal, Caller::Unknown),
+        };
         let understood = Understood {
             head,
             grant,
             message: &message,
             era,
             session,
-            body: &body,
+            body: opened.body.as_ref().unwrap_or(&body),
+            tasks: opened.ids,
             parsed_at,
         };
         match &message {
@@ -118,6 +132,7 @@ impl<C: Counters> Inner<C> {
                     id: None,
                     lists_tools: false,
                     modern: false,
+                    tasks: self.no_tasks(grant),
                 };
                 let settling = self.settling(grant, None, None);
                 let reply =
@@ -141,13 +156,12 @@ impl<C: Counters> Inner<C> {
             return Err(Refusal::SessionMissing);
         }
         let spec = &grant.server.spec;
-        let tasks = if spec.tasks { Tasks::On } else { Tasks::Off };
         method::check(
             message,
             era,
             Extra {
                 methods: &spec.methods,
-                tasks,
+                tasks: Tasks::of(spec),
             },
         )?;
         Ok((era, session))
@@ -299,6 +313,7 @@ impl Understood<'_> {
             id: self.message.request_id().map(|id| id.text().to_owned()),
             lists_tools,
             modern: self.era.is_modern(),
+            tasks: self.tasks.clone(),
         }
     }
 }

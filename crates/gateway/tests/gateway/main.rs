@@ -6,4 +6,5 @@ mod lifecycle;
 mod sessions;
 mod smuggling;
 mod support;
+mod tasks;
 mod tls;

@@ -36,6 +36,7 @@ pub(crate) struct RigBuilder {
     open_max: usize,
     age: Duration,
     roots: RootCertStore,
+    tasks: bool,
 }
 
 /// A running gateway, and what it was given.
@@ -101,6 +102,7 @@ impl Default for RigBuilder {
             open_max: 64,
             age: Duration::ZERO,
             roots: RootCertStore::empty(),
+            tasks: false,
         }
     }
 }
@@ -140,6 +142,12 @@ impl RigBuilder {
     /// The authorities that may vouch for upstreams.
     pub(crate) fn roots(mut self, roots: RootCertStore) -> Self {
         self.roots = roots;
+        self
+    }
+
+    /// Calls may become tasks.
+    pub(crate) fn tasks(mut self) -> Self {
+        self.tasks = true;
         self
     }
 
@@ -211,6 +219,7 @@ impl RigBuilder {
             let address = Address::new(upstream).expect("an address");
             let mut server = ServerSpec::new(name(text), address);
             server.refund = self.refund;
+            server.tasks = self.tasks;
             server.methods = self.methods.iter().cloned().collect();
             let headers = Headers::new([("authorization", "Bearer upstream-secret")]);
             let sealed = SealedCredential::seal(
