@@ -59,6 +59,7 @@ impl TryFrom<counter::Item> for limit::Item {
             Ok(counter::Algorithm::Unspecified | counter::Algorithm::Fixed) => {
                 limit::Algorithm::Fixed
             }
+            Ok(counter::Algorithm::Sliding) => limit::Algorithm::Sliding,
             Err(_) => return Err(error("algorithm", "unknown algorithm")),
         };
         Ok(Self {
@@ -91,6 +92,7 @@ impl From<limit::Item> for counter::Item {
             }),
             algorithm: match item.algorithm {
                 limit::Algorithm::Fixed => counter::Algorithm::Fixed.into(),
+                limit::Algorithm::Sliding => counter::Algorithm::Sliding.into(),
             },
             units: item.units,
             shadow: item.shadow,
@@ -255,6 +257,7 @@ impl TryFrom<counter::Outcome> for limit::Outcome {
                     Ok(Bound::Requests) => limit::Bound::Requests,
                     Ok(Bound::Epochs) => limit::Bound::Epochs,
                     Ok(Bound::Ids) => limit::Bound::Ids,
+                    Ok(Bound::Tenant) => limit::Bound::Tenant,
                     Ok(Bound::Unspecified) | Err(_) => {
                         return Err(error("exhausted.bound", "unknown bound"));
                     }
@@ -312,6 +315,7 @@ fn bound_to_wire(bound: limit::Bound) -> outcome::exhausted::Bound {
         limit::Bound::Requests => outcome::exhausted::Bound::Requests,
         limit::Bound::Epochs => outcome::exhausted::Bound::Epochs,
         limit::Bound::Ids => outcome::exhausted::Bound::Ids,
+        limit::Bound::Tenant => outcome::exhausted::Bound::Tenant,
     }
 }
 

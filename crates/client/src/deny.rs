@@ -44,14 +44,25 @@ struct Entry {
     remaining: u64,
     until_us: u64,
     reset_at_us: u64,
+    /// Of the counter that bound: the units asked of it, and when they will fit.
+    retry: Option<(u64, u64)>,
 }
 
 // === impl DenyCache ===
 
 impl DenyCache {
-    /// Remembers a final denial of `items` whose request was sent at `sent_us`.
-    pub(crate) fn learn(&mut self, items: &[Item], states: &[ItemState], sent_us: u64) {
-        for (item, state) in items.iter().zip(states) {
+    /// Remembers a final denial of `items` whose request was sent at `sent_us`. `binding` denied
+    /// it, for as long as it says.
+    pub(crate) fn learn(
+        &mut self,
+        items: &[Item],
+        states: &[ItemState],
+        binding: (usize, Option<u64>),
+        sent_us: u64,
+    ) {
+        let after = |ms: u64| sent_us.saturating_add(ms.saturating_mul(1_000));
+        for (at, (item, state)) in items.iter().zip(states).enumerate() {
+            let retry_ms = binding.1.filter(|_| at == binding.0);
             let valid_us = shortened_us(state.reset_after_ms).min(DENIAL_US_MAX);
             let entry = Entry {
                 serial: self.next_serial,
@@ -60,7 +71,8 @@ impl DenyCache {
                 max: state.max,
                 remaining: state.remaining,
                 until_us: sent_us.saturating_add(valid_us),
-                reset_at_us: sent_us.saturating_add(state.reset_after_ms.saturating_mul(1_000)),
+                reset_at_us: after(state.reset_after_ms),
+                retry: retry_ms.map(|ms| (units_of_counter(items, item), after(ms))),
             };
             let counter = counter(item);
             self.next_serial += 1;
@@ -93,7 +105,7 @@ impl DenyCache {
             let fits = units <= entry.remaining;
             let reset_after_ms = entry.reset_at_us.saturating_sub(now_us).div_ceil(1_000);
             if !fits && !item.shadow {
-                let wait_ms = (units <= entry.max).then_some(reset_after_ms);
+                let wait_ms = (units <= entry.max).then(|| entry.wait_ms(units, now_us));
                 if binding.is_none_or(|(_, longest_ms)| is_longer(wait_ms, longest_ms)) {
                     binding = Some((at, wait_ms));
                 }
@@ -131,6 +143,16 @@ impl DenyCache {
 impl Entry {
     fn speaks_for(&self, item: &Item, now_us: u64) -> bool {
         now_us < self.until_us && item.revision <= self.revision && item.max == self.max_asked
+    }
+
+    /// When it is worth asking for these units again. A window that slides gives units back bit by
+    /// bit: that is known of as many units as were denied, and else when the first come back.
+    fn wait_ms(&self, units: u64, now_us: u64) -> u64 {
+        let at_us = match self.retry {
+            Some((denied, at_us)) if denied == units => at_us,
+            _ => self.reset_at_us,
+        };
+        at_us.saturating_sub(now_us).div_ceil(1_000)
     }
 }
 

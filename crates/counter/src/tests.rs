@@ -77,7 +77,10 @@ impl Cluster {
                         ..Member::default()
                     },
                     shards: 2,
-                    caps: Caps { counters_max: 100 },
+                    caps: Caps {
+                        counters_max: 100,
+                        tenant_counters_max: 100,
+                    },
                     log: LogConfig {
                         durability: Durability::Fsync,
                         segment_bytes: 1 << 20,

@@ -4,17 +4,11 @@
 //! differ unless SHA-256 collides), whatever their keys and values hold; the bytes never change.
 
 use quotum_limit::Key;
+use quotum_limit::key::tag;
 use quotum_limit::limits::KEY_BYTES_MAX;
 
 use crate::domain::Found;
 use crate::plan::Entry;
-
-/// The first byte of a key says how to read the rest. 1 to 4 are those of policies' limits.
-const TAG_CONFIGURED: u8 = 5;
-/// The limit stands in the request.
-const TAG_OVERRIDE: u8 = 6;
-/// SHA-256 of an encoding that is longer than a key.
-const TAG_HASHED: u8 = 0xff;
 
 const VALUE: u8 = 0;
 const SHARED: u8 = 1;
@@ -24,8 +18,8 @@ const SHARED: u8 = 1;
 pub fn counter_key(domain: &str, entries: &[Entry<'_>], found: Option<&Found<'_>>) -> Key {
     let mut bytes = Vec::with_capacity(KEY_BYTES_MAX);
     bytes.push(match found {
-        Some(_) => TAG_CONFIGURED,
-        None => TAG_OVERRIDE,
+        Some(_) => tag::DESCRIPTOR,
+        None => tag::OVERRIDE,
     });
     put_text(&mut bytes, domain);
     for (depth, entry) in entries.iter().enumerate() {
@@ -43,11 +37,10 @@ pub fn counter_key(domain: &str, entries: &[Entry<'_>], found: Option<&Found<'_>
     }
     if bytes.len() > KEY_BYTES_MAX {
         let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
-        bytes.clear();
-        bytes.push(TAG_HASHED);
-        bytes.extend_from_slice(digest.as_ref());
+        let sha256 = digest.as_ref().try_into().expect("SHA-256 has 32 bytes");
+        return Key::hashed(&bytes, sha256);
     }
-    Key::new(&bytes).expect("an encoding has a tag, and is hashed where it is longer than a key")
+    Key::new(&bytes).expect("an encoding has a tag, and is no longer than a key")
 }
 
 fn put_text(bytes: &mut Vec<u8>, text: &str) {
@@ -90,6 +83,6 @@ mod tests {
     fn long_values_are_hashed_and_stay_apart() {
         let long = |last: &str| [("k".to_owned(), "v".repeat(500) + last)];
         assert_ne!(key("d", &long("1")), key("d", &long("2")));
-        assert_eq!(key("d", &long("1")).as_bytes().len(), 33);
+        assert_eq!(key("d", &long("1")).as_bytes().len(), 41);
     }
 }

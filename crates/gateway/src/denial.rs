@@ -3,6 +3,7 @@
 
 use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
+use quotum_limit::Algorithm;
 use quotum_policy::{Mode, text};
 use quotum_registry::view::Policy;
 use serde_json::{Map, Value, json};
@@ -74,6 +75,9 @@ impl Denied<'_> {
                 "window".to_owned(),
                 json!(report.limit.window().to_string()),
             );
+            if report.limit.algorithm() == Algorithm::Sliding {
+                meta.insert("algorithm".to_owned(), json!("sliding"));
+            }
             meta.insert("remaining".to_owned(), json!(report.state.remaining));
             meta.insert(
                 "reset_after_ms".to_owned(),
@@ -94,7 +98,7 @@ pub fn write_limits(headers: &mut http::HeaderMap, limits: &[LimitReport], bindi
         .map(|report| LimitState {
             counter: report.limit.counter(),
             max: report.state.max,
-            window_ms: report.limit.window().length_ms(),
+            window_ms: report.limit.window_ms(),
             remaining: report.state.remaining,
             reset_after_ms: report.state.reset_after_ms,
         })

@@ -52,7 +52,10 @@ fn main() -> std::io::Result<()> {
         let commands = commands[..count].to_vec();
         let batch = Batch {
             stamp,
-            caps: Caps { counters_max: 3 },
+            caps: Caps {
+                counters_max: 3,
+                tenant_counters_max: 3,
+            },
             commands,
         };
         std::fs::write(corpus.join(format!("batch/{count}")), batch.encode())?;

@@ -6,7 +6,7 @@
 use smallvec::SmallVec;
 
 use crate::command::{Algorithm, Batch, Caller, Caps, Command, Epoch, Item, Items, RequestId};
-use crate::limits::{BATCH_COMMANDS_MAX, ITEMS_MAX, LOG_TIME_MS_MAX};
+use crate::limits::{BATCH_COMMANDS_MAX, ITEMS_MAX, LOG_TIME_MS_MAX, UNITS_MAX};
 use crate::{Key, LogTime, Stamp, Window};
 
 #[cfg(test)]
@@ -44,7 +44,7 @@ impl Batch {
         out.number(VERSION);
         out.number(self.stamp.log.ms);
         out.number(self.stamp.reference_ms);
-        out.number(self.caps.counters_max as u64);
+        self.caps.encode(&mut out);
         out.number(self.commands.len() as u64);
         for command in &self.commands {
             command.encode(&mut out);
@@ -62,9 +62,7 @@ impl Batch {
             log,
             reference_ms: input.number()?,
         };
-        let caps = Caps {
-            counters_max: input.size(usize::MAX)?,
-        };
+        let caps = Caps::decode(&mut input)?;
         let count = input.size(BATCH_COMMANDS_MAX)?;
         let mut commands = Vec::with_capacity(count.min(bytes.len()));
         for _ in 0..count {
@@ -75,6 +73,22 @@ impl Batch {
             stamp,
             caps,
             commands,
+        })
+    }
+}
+
+// === impl Caps ===
+
+impl Caps {
+    pub(crate) fn encode(&self, out: &mut Writer) {
+        out.number(self.counters_max as u64);
+        out.number(self.tenant_counters_max as u64);
+    }
+
+    pub(crate) fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            counters_max: input.size(usize::MAX)?,
+            tenant_counters_max: input.size(usize::MAX)?,
         })
     }
 }
@@ -156,9 +170,7 @@ pub(crate) fn encode_item(item: &Item, out: &mut Writer) {
     out.number(item.max);
     out.number(item.revision);
     out.number(item.window.code());
-    out.number(match item.algorithm {
-        Algorithm::Fixed => 0,
-    });
+    out.number(u64::from(item.algorithm.code()));
     out.number(item.units);
     out.number(u64::from(item.shadow));
 }
@@ -178,10 +190,7 @@ pub(crate) fn decode_item(input: &mut Reader<'_>) -> Result<Item, DecodeError> {
         max: input.number()?,
         revision: input.number()?,
         window: input.window()?,
-        algorithm: match input.number()? {
-            0 => Algorithm::Fixed,
-            _ => return Err(input.error("unknown algorithm")),
-        },
+        algorithm: input.algorithm()?,
         units: input.number()?,
         shadow: input.flag()?,
     })
@@ -302,6 +311,20 @@ impl<'a> Reader<'a> {
     pub fn window(&mut self) -> Result<Window, DecodeError> {
         let code = self.number()?;
         Window::from_code(code).map_err(|_| self.error("not a window"))
+    }
+
+    pub fn algorithm(&mut self) -> Result<Algorithm, DecodeError> {
+        let code = u8::try_from(self.number()?).ok();
+        let algorithm = code.and_then(Algorithm::from_code);
+        algorithm.ok_or_else(|| self.error("unknown algorithm"))
+    }
+
+    /// Units, or a max of them.
+    pub fn units(&mut self) -> Result<u64, DecodeError> {
+        match self.number()? {
+            units if units <= UNITS_MAX => Ok(units),
+            _ => Err(self.error("too many units")),
+        }
     }
 
     /// How many bytes are left.

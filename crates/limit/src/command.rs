@@ -25,6 +25,29 @@ pub struct RequestId {
 pub enum Algorithm {
     /// One count per window, that starts again at its end.
     Fixed,
+    /// The units of every interval of the window's length, however it lies. A month has 31 days.
+    Sliding,
+}
+
+// === impl Algorithm ===
+
+impl Algorithm {
+    /// One number for the log.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Fixed => 0,
+            Self::Sliding => 1,
+        }
+    }
+
+    /// The inverse of [`Algorithm::code`].
+    pub fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Fixed),
+            1 => Some(Self::Sliding),
+            _ => None,
+        }
+    }
 }
 
 /// One limit of an acquire: take `units` from the counter `(key, window, algorithm)`.
@@ -69,6 +92,8 @@ pub enum Command {
 pub struct Caps {
     /// The most counters whose window is not over.
     pub counters_max: usize,
+    /// The most of them of one tenant: see [`Key::tenant`].
+    pub tenant_counters_max: usize,
 }
 
 /// One log entry: commands decided at one instant of log time.
@@ -87,7 +112,7 @@ pub enum Outcome {
     },
     Admitted {
         /// How long the admission holds from now, in milliseconds: to the end of the first window
-        /// that ends. 0: it no longer does.
+        /// that ends, and for a sixtieth of one that slides. 0: it no longer does.
         valid_for_ms: u64,
         items: ItemStates,
     },
@@ -124,7 +149,8 @@ pub struct ItemState {
     pub remaining: u64,
     /// The max in force, which may come from a newer revision than the command's.
     pub max: u64,
-    /// Milliseconds until the window ends.
+    /// Milliseconds until more is left: until the window ends; of one that slides, until the oldest
+    /// units in it count no more, and 0 if there are none.
     pub reset_after_ms: u64,
 }
 
@@ -135,6 +161,8 @@ pub type ItemStates = SmallVec<[ItemState; 1]>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Bound {
     Counters,
+    /// Counters of one tenant.
+    Tenant,
     /// The seq is too far ahead of its epoch's watermark.
     Requests,
     /// Of one caller, or in all.

@@ -27,6 +27,6 @@ pub use command::{
     Algorithm, Batch, Bound, Caller, Caps, Command, Epoch, Item, ItemState, ItemStates, Items,
     Outcome, Refusal, RequestId,
 };
-pub use key::{Key, KeyError};
+pub use key::{Key, KeyError, Tenant};
 pub use state::State;
 pub use window::{LogTime, Window, WindowError};

@@ -51,6 +51,13 @@ pub(crate) const SWEEP_PER_COMMAND: usize = 40;
 /// See [`SWEEP_PER_COMMAND`].
 pub(crate) const SWEEP_PER_ENTRY: usize = 64;
 
+/// The memory of a fixed counter, in bytes, beside its key, which takes at most an eighth more than
+/// its length: measured with the tables around it.
+pub const COUNTER_BYTES_MAX: usize = 72;
+
+/// The same of a sliding counter, with units in each of its buckets.
+pub const SLIDING_COUNTER_BYTES_MAX: usize = COUNTER_BYTES_MAX + 1_200;
+
 /// A leader slews log time towards the reference clock by at most 1 part in this.
 pub const SLEW_DIVISOR: u64 = 500;
 

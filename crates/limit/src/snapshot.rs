@@ -6,11 +6,13 @@
 use smallvec::SmallVec;
 
 use crate::codec::{DecodeError, Reader, Writer, decode_item, encode_item};
-use crate::command::{Caller, Caps, Epoch};
-use crate::limits::{EPOCHS_MAX, ITEMS_MAX, SLOTS_MAX};
+use crate::command::{Algorithm, Caller, Caps, Epoch};
+use crate::limits::{EPOCHS_MAX, ITEMS_MAX, SLOTS_MAX, UNITS_MAX};
 use crate::state::State;
 use crate::state::client::Client;
-use crate::state::counters::Counter;
+use crate::state::counters::Counters;
+use crate::state::part::{Units, View};
+use crate::state::ring::{Grid, SPOTS_MAX, Spot};
 use crate::state::verdict::{Held, Slot, Verdict};
 use crate::{LogTime, Stamp};
 
@@ -41,7 +43,7 @@ impl State {
             let mut out = head.take().unwrap_or_default();
             while out.len() < piece_bytes {
                 let Some(part) = parts.next() else { break };
-                for counter in part.iter().filter(|counter| counter.end > now) {
+                for counter in part.standing(now) {
                     counter.encode(&mut out);
                 }
             }
@@ -55,7 +57,7 @@ impl State {
         out.number(VERSION);
         out.number(self.last.log.ms);
         out.number(self.last.reference_ms);
-        out.number(self.caps.counters_max as u64);
+        self.caps.encode(&mut out);
         out.number(self.clients.next_epoch);
         out.number(self.clients.len() as u64);
         for (epoch, client) in self.clients.iter() {
@@ -78,9 +80,7 @@ impl State {
             log,
             reference_ms: input.number()?,
         };
-        state.caps = Caps {
-            counters_max: input.size(usize::MAX)?,
-        };
+        state.caps = Caps::decode(&mut input)?;
         state.clients.next_epoch = input.number()?;
         for _ in 0..input.size(EPOCHS_MAX)? {
             let epoch = Epoch(input.number()?);
@@ -93,13 +93,7 @@ impl State {
             state.clients.insert(epoch, Client::decode(&mut input)?);
         }
         for _ in 0..input.size(usize::MAX)? {
-            let counter = Counter::decode(&mut input)?;
-            if counter.end <= log {
-                return Err(input.error("a counter whose window is over"));
-            }
-            if state.counters.insert(counter).is_err() {
-                return Err(input.error("a counter appears twice"));
-            }
+            decode_counter(&mut input, &mut state.counters, log)?;
         }
         input.end()?;
         state.clients.pass(log);
@@ -107,31 +101,75 @@ impl State {
     }
 }
 
-// === impl Counter ===
+// === impl View ===
 
-impl Counter {
+impl View<'_> {
     fn encode(&self, out: &mut Writer) {
-        out.bytes(self.key.as_bytes());
-        for number in [
-            self.window.code(),
-            self.end.ms,
-            self.charged,
-            self.revision,
-            self.max,
-        ] {
+        out.bytes(self.name);
+        for number in [self.window.code(), self.end.ms, self.revision, self.max] {
             out.number(number);
         }
+        match self.units {
+            Units::Fixed(units) => {
+                out.number(u64::from(Algorithm::Fixed.code()));
+                out.number(units);
+            }
+            Units::Sliding(spots) => {
+                out.number(u64::from(Algorithm::Sliding.code()));
+                out.number(spots.len() as u64);
+                for spot in spots {
+                    out.number(spot.bucket);
+                    out.number(spot.units);
+                }
+            }
+        }
     }
+}
 
-    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            key: input.key()?,
-            window: input.window()?,
-            end: LogTime::from_ms(input.number()?),
-            charged: input.number()?,
-            revision: input.number()?,
-            max: input.number()?,
-        })
+/// Reads a counter that stands at `now`, and puts it in.
+fn decode_counter(
+    input: &mut Reader<'_>,
+    counters: &mut Counters,
+    now: LogTime,
+) -> Result<(), DecodeError> {
+    let key = input.key()?;
+    let window = input.window()?;
+    let end = LogTime::from_ms(input.number()?);
+    if end <= now {
+        return Err(input.error("a counter whose window is over"));
+    }
+    let (revision, max) = (input.number()?, input.units()?);
+    let mut spots = Vec::new();
+    let units = match input.algorithm()? {
+        Algorithm::Fixed => Units::Fixed(input.units()?),
+        Algorithm::Sliding => {
+            let grid = Grid::of(window);
+            let mut least = grid.oldest(now);
+            for _ in 0..input.size(SPOTS_MAX)? {
+                let spot = Spot {
+                    bucket: input.number()?,
+                    units: input.units()?,
+                };
+                if spot.bucket < least || spot.bucket > grid.bucket(now) || spot.units == 0 {
+                    return Err(input.error("units out of their place"));
+                }
+                least = spot.bucket + 1;
+                spots.push(spot);
+            }
+            Units::Sliding(&spots)
+        }
+    };
+    let view = View {
+        name: key.as_bytes(),
+        window,
+        end,
+        revision,
+        max,
+        units,
+    };
+    match counters.insert(&key, view) {
+        true => Ok(()),
+        false => Err(input.error("a counter appears twice")),
     }
 }
 
@@ -230,18 +268,22 @@ impl Held {
         out.number(u64::from(self.fits));
         out.number(self.remaining);
         out.number(self.max);
-        out.number(self.end.ms);
+        for at in [self.end, self.reset_at, self.until] {
+            out.number(at.ms);
+        }
     }
 
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             item: decode_item(input)?,
-            charged: input.number()?,
+            charged: input.number()?.min(UNITS_MAX * ITEMS_MAX as u64),
             hopeless: input.flag()?,
             fits: input.flag()?,
             remaining: input.number()?,
             max: input.number()?,
             end: LogTime::from_ms(input.number()?),
+            reset_at: LogTime::from_ms(input.number()?),
+            until: LogTime::from_ms(input.number()?),
         })
     }
 }

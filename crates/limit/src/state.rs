@@ -9,13 +9,18 @@ use crate::command::{
     Bound, Caller, Command, Item, ItemState, ItemStates, Items, Outcome, Refusal, RequestId,
 };
 use crate::limits::{ITEMS_MAX, UNITS_MAX};
-use crate::{Batch, Caps, LogTime, Stamp};
+use crate::{Batch, Caps, LogTime, Stamp, Tenant};
 
+pub(crate) mod census;
 pub(crate) mod client;
 pub(crate) mod clients;
 pub(crate) mod counters;
 #[cfg(test)]
 pub(crate) mod model;
+pub(crate) mod part;
+pub(crate) mod ring;
+#[cfg(test)]
+mod sliding;
 pub(crate) mod slots;
 #[cfg(test)]
 mod tests;
@@ -24,7 +29,7 @@ mod transcript;
 pub(crate) mod verdict;
 
 use clients::Clients;
-use counters::{Counters, Place};
+use counters::{Counters, Place, Times};
 use verdict::{Held, Slot, Verdict};
 
 /// Everything that a shard's log has built. `Clone` shares the counters until they are touched.
@@ -48,7 +53,9 @@ struct Plan {
     fits: bool,
     remaining: u64,
     max: u64,
-    end: LogTime,
+    times: Times,
+    /// When the units will fit, if they do not.
+    retry_at: LogTime,
 }
 
 type Plans = SmallVec<[Plan; 1]>;
@@ -60,7 +67,10 @@ impl State {
     /// random, so that no caller can choose keys that collide.
     pub fn new(hash_seed: u64) -> Self {
         Self {
-            caps: Caps { counters_max: 0 },
+            caps: Caps {
+                counters_max: 0,
+                tenant_counters_max: 0,
+            },
             last: Stamp::default(),
             counters: Counters::new(hash_seed),
             clients: Clients::new(),
@@ -76,6 +86,16 @@ impl State {
     /// Counters whose window is not over.
     pub fn counters_live(&self) -> usize {
         self.counters.live()
+    }
+
+    /// Counters in memory, those included that are over and not freed yet.
+    pub fn counters_stored(&self) -> usize {
+        self.counters.stored()
+    }
+
+    /// The memory that counters use, in bytes, about.
+    pub fn counters_bytes(&self) -> usize {
+        self.counters.bytes()
     }
 
     /// Request ids remembered, over all epochs.
@@ -109,7 +129,7 @@ impl State {
             // Not the highest: a term that has seen none says so, and the next does not step.
             reference_ms: stamp.reference_ms,
         };
-        self.counters.expire(self.last.log);
+        self.counters.pass(self.last.log);
         self.clients.pass(self.last.log);
         self.counters.sweep(self.last.log, commands);
     }
@@ -202,15 +222,28 @@ impl State {
             self.learn(items, &plans);
             return self.deny(id, items, &plans);
         }
-        let fresh = plans
-            .iter()
-            .filter(|plan| plan.charges() && !plan.place.is_live())
-            .count();
-        if self.counters.live() + fresh > self.caps.counters_max {
-            return Outcome::Exhausted(Bound::Counters);
+        if let Some(bound) = self.full(items, &plans) {
+            return Outcome::Exhausted(bound);
         }
         self.learn(items, &plans);
         self.admit(id, items, plans)
+    }
+
+    /// The bound that the counters which a command would add go beyond.
+    fn full(&self, items: &Items, plans: &Plans) -> Option<Bound> {
+        let is_new = |(plan, _): &(&Plan, &Item)| plan.charges() && !plan.place.is_live();
+        let new = plans.iter().zip(items).filter(is_new);
+        let tenants: SmallVec<[Tenant; 4]> = new.map(|(_, item)| item.key.tenant()).collect();
+        let over = |tenant: &Tenant| {
+            let new = tenants.iter().filter(|other| *other == tenant).count();
+            let live = self.counters.live_of(*tenant);
+            *tenant != Tenant::default() && live + new > self.caps.tenant_counters_max
+        };
+        if tenants.iter().any(over) {
+            return Some(Bound::Tenant);
+        }
+        let live = self.counters.live() + tenants.len();
+        (live > self.caps.counters_max).then_some(Bound::Counters)
     }
 
     fn deny(&mut self, id: RequestId, items: &Items, plans: &Plans) -> Outcome {
@@ -221,7 +254,9 @@ impl State {
             fits: plan.fits,
             remaining: plan.remaining,
             max: plan.max,
-            end: plan.end,
+            end: plan.times.end,
+            reset_at: plan.times.reset_at,
+            until: plan.retry_at,
         });
         let held = held.collect();
         self.resolve(
@@ -234,13 +269,20 @@ impl State {
     }
 
     fn admit(&mut self, id: RequestId, items: &Items, plans: Plans) -> Outcome {
+        let now = self.last.log;
         let mut held = SmallVec::with_capacity(plans.len());
         for (plan, item) in plans.into_iter().zip(items) {
             if plan.charges() {
+                let units = (plan.max, plan.units);
                 self.counters
-                    .charge(&plan.place, item, plan.max, plan.end, plan.units);
+                    .charge(&plan.place, item, units, (now, plan.times.end));
             }
             let taken = if plan.fits { plan.units } else { 0 };
+            // What comes back first may be what is taken now.
+            let reset_at = match taken > 0 && plan.times.reset_at <= now {
+                true => plan.times.end,
+                false => plan.times.reset_at,
+            };
             held.push(Held {
                 item: item.clone(),
                 charged: taken,
@@ -248,7 +290,9 @@ impl State {
                 fits: plan.fits,
                 remaining: plan.remaining - taken,
                 max: plan.max,
-                end: plan.end,
+                end: plan.times.end,
+                reset_at,
+                until: plan.times.use_until,
             });
         }
         settle_equal_keys(items, &mut held);
@@ -294,7 +338,7 @@ impl State {
         let mut units = 0;
         for (item, end, charged) in charges {
             if end > now {
-                units += self.counters.refund(&item.key, item.window, end, charged);
+                units += self.counters.refund(&item, end, charged);
             }
         }
         Outcome::Refunded { units }
@@ -309,18 +353,26 @@ impl State {
         let mut plans = Plans::with_capacity(items.len());
         for (at, item) in items.iter().enumerate() {
             let units = summed_units(items, at)?;
-            let place = self.counters.find(&item.key, item.window, now);
+            let place = self.counters.find(item, now);
             let (charged, max) = place.in_force(item.revision, item.max);
             let remaining = max.saturating_sub(charged);
-            let total = if units.first { units.total } else { 0 };
+            let (fits, hopeless) = (units.total <= remaining, units.total > max);
+            let retry_at = match fits || hopeless {
+                true => now,
+                false => {
+                    let most = max - units.total;
+                    self.counters.at_most(&place, item, most, now)
+                }
+            };
             plans.push(Plan {
+                times: self.counters.times(&place, item, now),
                 place,
-                units: total,
-                hopeless: units.total > max,
-                fits: units.total <= remaining,
+                units: if units.first { units.total } else { 0 },
+                hopeless,
+                fits,
                 remaining,
                 max,
-                end: item.window.interval(now).end,
+                retry_at,
             });
         }
         Ok(plans)
@@ -332,7 +384,7 @@ impl State {
             fits: plan.fits,
             remaining: plan.remaining,
             max: plan.max,
-            reset_after_ms: plan.end.since(now),
+            reset_after_ms: plan.times.reset_at.since(now),
         };
         plans.iter().map(state).collect()
     }

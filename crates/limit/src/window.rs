@@ -134,6 +134,15 @@ impl Window {
         }
     }
 
+    /// The length of a window that slides: a month counts 31 days, so that no calendar month holds
+    /// more than its `max`.
+    pub fn sliding_ms(self) -> u64 {
+        match self {
+            Self::Month => 31 * DAY,
+            other => other.length_ms(),
+        }
+    }
+
     /// One number for the wire and the log: 1 to 6 for the named windows, the milliseconds of any
     /// other. No duration is that short.
     pub fn code(self) -> u64 {

@@ -3,6 +3,7 @@
 //! Promises: two identities that differ in any part have different keys (those longer than a key
 //! differ unless SHA-256 collides); the bytes never change, they decide where counts live.
 
+use quotum_limit::key::tag;
 use quotum_limit::limits::KEY_BYTES_MAX;
 use quotum_limit::{Algorithm, Key};
 
@@ -10,14 +11,6 @@ use crate::limit::Limit;
 
 #[cfg(test)]
 mod tests;
-
-/// The first byte of a key says how to read the rest. Other encoders of keys use other bytes.
-const TAG_GRANT: u8 = 1;
-const TAG_SESSION: u8 = 2;
-const TAG_SERVER: u8 = 3;
-const TAG_GLOBAL: u8 = 4;
-/// SHA-256 of an encoding that is longer than a key.
-const TAG_HASHED: u8 = 0xff;
 
 /// Whose count it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +33,7 @@ pub fn counter_key(server: &str, subject: Subject<'_>, limit: &Limit) -> Key {
         _ => (server, limit.owner()),
     };
     let mut bytes = Vec::with_capacity(KEY_BYTES_MAX);
-    bytes.push(tag(subject));
+    bytes.push(tag_of(subject));
     put_text(&mut bytes, server);
     match subject {
         Subject::Grant(grant) => put_text(&mut bytes, grant),
@@ -56,25 +49,25 @@ pub fn counter_key(server: &str, subject: Subject<'_>, limit: &Limit) -> Key {
     bytes.push(algorithm_code(limit.algorithm()));
     if bytes.len() > KEY_BYTES_MAX {
         let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
-        bytes.clear();
-        bytes.push(TAG_HASHED);
-        bytes.extend_from_slice(digest.as_ref());
+        let sha256 = digest.as_ref().try_into().expect("SHA-256 has 32 bytes");
+        return Key::hashed(&bytes, sha256);
     }
-    Key::new(&bytes).expect("an encoding has a tag, and is hashed where it is longer than a key")
+    Key::new(&bytes).expect("an encoding has a tag, and is no longer than a key")
 }
 
-fn tag(subject: Subject<'_>) -> u8 {
+fn tag_of(subject: Subject<'_>) -> u8 {
     match subject {
-        Subject::Grant(_) => TAG_GRANT,
-        Subject::Session { .. } => TAG_SESSION,
-        Subject::Server => TAG_SERVER,
-        Subject::Global => TAG_GLOBAL,
+        Subject::Grant(_) => tag::GRANT,
+        Subject::Session { .. } => tag::SESSION,
+        Subject::Server => tag::SERVER,
+        Subject::Global => tag::GLOBAL,
     }
 }
 
 fn algorithm_code(algorithm: Algorithm) -> u8 {
     match algorithm {
         Algorithm::Fixed => 1,
+        Algorithm::Sliding => 2,
     }
 }
 

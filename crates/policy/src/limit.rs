@@ -96,6 +96,14 @@ impl Limit {
         self.algorithm
     }
 
+    /// The length of the window, in milliseconds.
+    pub fn window_ms(&self) -> u64 {
+        match self.algorithm {
+            Algorithm::Fixed => self.window.length_ms(),
+            Algorithm::Sliding => self.window.sliding_ms(),
+        }
+    }
+
     /// Units that one window admits.
     pub fn max(&self) -> u64 {
         self.max

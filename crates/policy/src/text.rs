@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use quotum_limit::Algorithm;
 use quotum_limit::limits::UNITS_MAX;
 
 use crate::condition::{ArgumentPath, Condition, Test};
@@ -30,7 +31,10 @@ pub fn limit_denied(limit: &Limit, tool: &str, retry_after: Option<Duration>) ->
     if let Some(text) = limit.on_deny() {
         return text.to_owned();
     }
-    let rate = format!("{} per {}", limit.max(), limit.window());
+    let rate = match limit.algorithm() {
+        Algorithm::Fixed => format!("{} per {}", limit.max(), limit.window()),
+        Algorithm::Sliding => format!("{} in any {}", limit.max(), limit.window()),
+    };
     let whom = match limit.owner() {
         ALL_TOOLS => "all tools together".to_owned(),
         _ => tool_name(tool),

@@ -130,7 +130,10 @@ fn item(item: &quotum_limit::Item) -> Item {
     Item {
         key: String::from_utf8_lossy(item.key.as_bytes()).into_owned(),
         max: item.max,
-        window_ms: item.window.length_ms(),
+        window_ms: match item.algorithm {
+            Algorithm::Fixed => item.window.length_ms(),
+            Algorithm::Sliding => item.window.sliding_ms(),
+        },
         units: item.units,
         revision: item.revision,
         sliding: item.algorithm != Algorithm::Fixed,

@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 const CAPS: Caps = Caps {
     counters_max: 100_000,
+    tenant_counters_max: 100_000,
 };
 
 /// What a node does with decisions.

@@ -25,6 +25,7 @@ fn commands_survive_the_wire() {
     };
     let other = Item {
         window: Window::duration(90_000).unwrap(),
+        algorithm: Algorithm::Sliding,
         ..item()
     };
     let commands = vec![
@@ -81,6 +82,7 @@ fn outcomes_survive_the_wire() {
         Outcome::Exhausted(Bound::Requests),
         Outcome::Exhausted(Bound::Epochs),
         Outcome::Exhausted(Bound::Ids),
+        Outcome::Exhausted(Bound::Tenant),
         Outcome::Invalid(Refusal::IdReused),
         Outcome::Refunded { units: 4 },
         Outcome::Peeked { items },

@@ -25,7 +25,8 @@ fn state(remaining: u64, reset_after_ms: u64) -> ItemState {
 
 fn cache(remaining: u64, reset_after_ms: u64) -> DenyCache {
     let mut cache = DenyCache::default();
-    cache.learn(&[item("a", 4)], &[state(remaining, reset_after_ms)], 1_000);
+    let states = [state(remaining, reset_after_ms)];
+    cache.learn(&[item("a", 4)], &states, (0, Some(reset_after_ms)), 1_000);
     cache
 }
 
@@ -48,6 +49,27 @@ fn what_asks_for_more_than_remained_is_denied_for_a_second() {
             .refuse(&[item("a", 4)], 1_000 + DENIAL_US_MAX)
             .is_none(),
         "too old"
+    );
+}
+
+#[test]
+fn a_sliding_denial_holds_until_the_first_units_come_back_and_says_when_enough_have() {
+    let sliding = |units| Item {
+        algorithm: Algorithm::Sliding,
+        ..item("a", units)
+    };
+    let mut cache = DenyCache::default();
+    // Some units come back after 500 ms, and enough of them for 4 after 7 s.
+    cache.learn(&[sliding(4)], &[state(1, 500)], (0, Some(7_000)), 1_000);
+    let denial = cache.refuse(&[sliding(4)], 101_000).unwrap();
+    assert_eq!(denial.retry_after_ms, Some(6_900));
+    let denial = cache.refuse(&[sliding(2)], 101_000).unwrap();
+    assert_eq!(denial.retry_after_ms, Some(400), "2 may fit sooner");
+    assert!(cache.refuse(&[sliding(1)], 101_000).is_none());
+    assert!(cache.refuse(&[sliding(4)], 499_000).is_none(), "1 may be 2");
+    assert!(
+        cache.refuse(&[item("a", 4)], 101_000).is_none(),
+        "another counter"
     );
 }
 
@@ -107,7 +129,12 @@ fn shadow_items_never_deny_and_unknown_counters_are_asked() {
 fn the_oldest_denial_goes_first() {
     let mut cache = DenyCache::default();
     for at in 0..=DENIALS_MAX {
-        cache.learn(&[item(&format!("k{at}"), 1)], &[state(0, 20_000)], 0);
+        cache.learn(
+            &[item(&format!("k{at}"), 1)],
+            &[state(0, 20_000)],
+            (0, Some(20_000)),
+            0,
+        );
     }
     assert_eq!(cache.len(), DENIALS_MAX);
     assert!(cache.refuse(&[item("k0", 1)], 1).is_none());
@@ -127,7 +154,7 @@ proptest! {
         let mut cache = DenyCache::default();
         let mut last = BTreeMap::new();
         for (key, remaining, reset_ms, sent_us) in learned {
-            cache.learn(&[item(&key.to_string(), 1)], &[state(remaining, reset_ms)], sent_us);
+            cache.learn(&[item(&key.to_string(), 1)], &[state(remaining, reset_ms)], (0, Some(reset_ms)), sent_us);
             last.insert(key, (remaining, reset_ms, sent_us));
         }
         let items: Vec<_> = asked.iter().map(|(key, units)| item(&key.to_string(), *units)).collect();

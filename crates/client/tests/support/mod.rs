@@ -149,6 +149,7 @@ pub(crate) fn new_state(seed: u64) -> State {
 
 pub(crate) const CAPS: Caps = Caps {
     counters_max: 100_000,
+    tenant_counters_max: 100_000,
 };
 
 /// Paused time as the clock of admissions.

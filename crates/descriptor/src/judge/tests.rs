@@ -39,6 +39,7 @@ fn apply(state: &mut State, command: Command) -> Outcome {
         },
         caps: Caps {
             counters_max: 1_000,
+            tenant_counters_max: 1_000,
         },
         commands: vec![command],
     };

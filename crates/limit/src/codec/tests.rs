@@ -11,16 +11,19 @@ pub(crate) fn any_item() -> impl Strategy<Value = Item> {
         prop_oneof![1_u64..=6, Just(90_000), Just(600_000)],
         0..=1_u64 << 53,
         any::<bool>(),
+        0..2_u8,
     )
-        .prop_map(|(key, max, revision, window, units, shadow)| Item {
-            key: Key::new(&key).unwrap(),
-            max,
-            revision,
-            window: Window::from_code(window).unwrap(),
-            algorithm: Algorithm::Fixed,
-            units,
-            shadow,
-        })
+        .prop_map(
+            |(key, max, revision, window, units, shadow, algorithm)| Item {
+                key: Key::new(&key).unwrap(),
+                max,
+                revision,
+                window: Window::from_code(window).unwrap(),
+                algorithm: Algorithm::from_code(algorithm).unwrap(),
+                units,
+                shadow,
+            },
+        )
 }
 
 fn any_command() -> impl Strategy<Value = Command> {
@@ -47,15 +50,18 @@ fn any_batch() -> impl Strategy<Value = Batch> {
     (
         0..=LOG_TIME_MS_MAX,
         any::<u64>(),
-        any::<usize>(),
+        any::<(usize, usize)>(),
         vec(any_command(), 0..20),
     )
-        .prop_map(|(log, reference_ms, counters_max, commands)| Batch {
+        .prop_map(|(log, reference_ms, caps, commands)| Batch {
             stamp: Stamp {
                 log: LogTime::from_ms(log),
                 reference_ms,
             },
-            caps: Caps { counters_max },
+            caps: Caps {
+                counters_max: caps.0,
+                tenant_counters_max: caps.1,
+            },
             commands,
         })
 }
@@ -83,7 +89,7 @@ proptest! {
 #[test]
 fn a_claimed_size_allocates_nothing() {
     let mut out = Writer::default();
-    for number in [VERSION, 0, 0, 0, BATCH_COMMANDS_MAX as u64] {
+    for number in [VERSION, 0, 0, 0, 0, BATCH_COMMANDS_MAX as u64] {
         out.number(number);
     }
     let bytes = out.into_bytes();
@@ -101,7 +107,10 @@ fn a_claimed_size_allocates_nothing() {
 fn another_version_is_refused() {
     let batch = Batch {
         stamp: Stamp::default(),
-        caps: Caps { counters_max: 1 },
+        caps: Caps {
+            counters_max: 1,
+            tenant_counters_max: 1,
+        },
         commands: Vec::new(),
     };
     let mut bytes = batch.encode();

@@ -1,39 +1,26 @@
-//! The counters: a hash map in parts, each shared with snapshots until it is touched.
+//! The counters: in parts, each shared with snapshots until it is touched.
 //!
-//! Promises: a counter whose window is over is as if it were not there; counting live ones is
-//! exact and does not depend on the sweep.
+//! Promises: a counter that is over is as if it were not there; counting live ones is exact and
+//! does not depend on the sweep.
 
-use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use foldhash::quality::FixedState;
-use hashbrown::HashTable;
 
-use crate::command::Item;
+use super::census::Census;
+use super::part::{Charged, Identity, Part, Units, View};
+use super::ring::{self, Grid, Ring, Spot};
+use crate::command::{Algorithm, Item};
+use crate::key::Tenant;
 use crate::limits::{PARTS, SWEEP_PER_COMMAND, SWEEP_PER_ENTRY};
 use crate::{Key, LogTime, Window};
-
-/// One count.
-#[derive(Debug, Clone)]
-pub(crate) struct Counter {
-    pub(crate) key: Key,
-    pub(crate) window: Window,
-    /// The end of the window that `charged` is counted in; over once log time reaches it.
-    pub(crate) end: LogTime,
-    pub(crate) charged: u64,
-    /// The highest revision seen in this window, and its max.
-    pub(crate) revision: u64,
-    pub(crate) max: u64,
-}
 
 #[derive(Debug, Clone)]
 pub(crate) struct Counters {
     hasher: FixedState,
-    parts: Vec<Arc<HashTable<Counter>>>,
-    /// How many counters' windows end when: what makes `live` exact.
-    ends: BTreeMap<LogTime, usize>,
-    live: usize,
+    parts: Vec<Arc<Part>>,
+    census: Census,
     stored: usize,
     sweep_at: usize,
 }
@@ -41,7 +28,10 @@ pub(crate) struct Counters {
 /// Where a counter is, or would be, and how it stands.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
-    hash: u64,
+    part: u32,
+    hash: u32,
+    /// Its place in the part, if it is there, standing or over.
+    at: Option<u32>,
     standing: Option<Standing>,
 }
 
@@ -52,6 +42,43 @@ struct Standing {
     max: u64,
 }
 
+/// When what happens to the units of an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Times {
+    /// Until when units that are taken now are counted.
+    pub(crate) end: LogTime,
+    /// When more is left than now, if nobody gives units back.
+    pub(crate) reset_at: LogTime,
+    /// Until when units that are taken now may be used.
+    pub(crate) use_until: LogTime,
+}
+
+// === impl Times ===
+
+impl Times {
+    fn of(window: Window, algorithm: Algorithm, now: LogTime) -> Self {
+        match algorithm {
+            Algorithm::Fixed => {
+                let end = window.interval(now).end;
+                Self {
+                    end,
+                    reset_at: end,
+                    use_until: end,
+                }
+            }
+            Algorithm::Sliding => {
+                let grid = Grid::of(window);
+                Self {
+                    end: grid.free_at(grid.bucket(now)),
+                    // Until there is something to come back.
+                    reset_at: now,
+                    use_until: now.plus_ms(grid.bucket_ms()),
+                }
+            }
+        }
+    }
+}
+
 // === impl Counters ===
 
 impl Counters {
@@ -59,85 +86,127 @@ impl Counters {
         Self {
             hasher: FixedState::with_seed(seed),
             // Empty parts are one, until the first counter of each.
-            parts: std::iter::repeat_n(Arc::new(HashTable::new()), PARTS).collect(),
-            ends: BTreeMap::new(),
-            live: 0,
+            parts: std::iter::repeat_n(Arc::new(Part::default()), PARTS).collect(),
+            census: Census::default(),
             stored: 0,
             sweep_at: 0,
         }
     }
 
     pub(crate) fn live(&self) -> usize {
-        self.live
+        self.census.live()
+    }
+
+    pub(crate) fn live_of(&self, tenant: Tenant) -> usize {
+        self.census.live_of(tenant)
     }
 
     /// Counters in memory, those included that the sweep has not reached.
-    #[cfg(test)]
     pub(crate) fn stored(&self) -> usize {
         self.stored
     }
 
-    /// Looks a counter up; one whose window is over at `now` does not stand.
-    pub(crate) fn find(&self, key: &Key, window: Window, now: LogTime) -> Place {
-        let hash = hash(&self.hasher, key, window);
-        let found = self.parts[part(hash)].find(hash, |c| c.window == window && c.key == *key);
-        let standing = found.filter(|c| c.end > now).map(|c| Standing {
-            charged: c.charged,
-            revision: c.revision,
-            max: c.max,
-        });
-        Place { hash, standing }
+    /// The memory that they use, about.
+    pub(crate) fn bytes(&self) -> usize {
+        let parts = self.parts.iter().map(|part| part.bytes());
+        parts.sum::<usize>() + PARTS * (size_of::<Part>() + 24) + self.census.bytes()
     }
 
-    /// Adds `units` to the counter at `place`, which starts its window anew where it does not
-    /// stand. The caller has checked that they fit.
+    /// Looks a counter up; one that is over at `now` does not stand.
+    pub(crate) fn find(&self, item: &Item, now: LogTime) -> Place {
+        let (part_at, hash) = self.hash(item.key.as_bytes(), item.window);
+        let part = &self.parts[part_at as usize];
+        let at = part.find(hash, identity(item));
+        let record = at.map(|at| &part.records()[at as usize]);
+        let standing = record.filter(|record| record.end > now).map(|record| {
+            let charged = match part.charged(record) {
+                Ok(units) => units,
+                Err(ring) => ring::sum(ring.counted(Grid::of(item.window), now)),
+            };
+            Standing {
+                charged,
+                revision: record.revision,
+                max: record.max,
+            }
+        });
+        Place {
+            part: part_at,
+            hash,
+            at,
+            standing,
+        }
+    }
+
+    /// The times of `item` at `now`, as its counter stands.
+    pub(crate) fn times(&self, place: &Place, item: &Item, now: LogTime) -> Times {
+        let mut times = Times::of(item.window, item.algorithm, now);
+        let counted = self.counted(place, item.window, now);
+        if let Some(oldest) = counted.and_then(|spots| spots.first()) {
+            times.reset_at = Grid::of(item.window).free_at(oldest.bucket);
+        }
+        times
+    }
+
+    /// When at most `most` units count, if nobody takes or gives back any.
+    pub(crate) fn at_most(&self, place: &Place, item: &Item, most: u64, now: LogTime) -> LogTime {
+        match self.counted(place, item.window, now) {
+            Some(spots) => ring::at_most(spots, Grid::of(item.window), most).unwrap_or(now),
+            None => item.window.interval(now).end,
+        }
+    }
+
+    /// The ring of a sliding counter that stands.
+    fn counted(&self, place: &Place, window: Window, now: LogTime) -> Option<&[Spot]> {
+        place.standing?;
+        let part = &self.parts[place.part as usize];
+        let record = &part.records()[place.at? as usize];
+        let ring = part.charged(record).err()?;
+        Some(ring.counted(Grid::of(window), now))
+    }
+
+    /// Adds `units` at `now` to the counter at `place`, which starts anew where it does not stand.
+    /// The caller has checked that they fit. `end` is that of [`Times`].
     pub(crate) fn charge(
         &mut self,
         place: &Place,
         item: &Item,
-        max: u64,
-        end: LogTime,
-        units: u64,
+        (max, units): (u64, u64),
+        (now, end): (LogTime, LogTime),
     ) {
-        let Self { hasher, parts, .. } = self;
-        let table = Arc::make_mut(&mut parts[part(place.hash)]);
-        let same = |c: &Counter| c.window == item.window && c.key == item.key;
-        let entry = table.entry(place.hash, same, |c| hash(hasher, &c.key, c.window));
-        let fresh = Counter {
-            key: item.key.clone(),
-            window: item.window,
-            end,
-            charged: 0,
-            revision: item.revision,
-            max,
-        };
-        let counter = match entry {
-            hashbrown::hash_table::Entry::Occupied(entry) => {
-                let counter = entry.into_mut();
-                if place.standing.is_none() {
-                    *counter = fresh;
-                    self.live += 1;
-                    *self.ends.entry(end).or_default() += 1;
-                }
-                counter
+        let part = Arc::make_mut(&mut self.parts[place.part as usize]);
+        let at = match (place.at, place.standing) {
+            (Some(at), Some(_)) => at,
+            (Some(at), None) => {
+                part.restart(at, end, item.revision, max);
+                at
             }
-            hashbrown::hash_table::Entry::Vacant(entry) => {
-                self.live += 1;
+            (None, _) => {
                 self.stored += 1;
-                *self.ends.entry(end).or_default() += 1;
-                entry.insert(fresh).into_mut()
+                let nothing = match item.algorithm {
+                    Algorithm::Fixed => Charged::Fixed(0),
+                    Algorithm::Sliding => Charged::Sliding(Ring::default()),
+                };
+                let bounds = (end, item.revision, max);
+                part.insert(place.hash, (&item.key, item.window), bounds, nothing)
             }
         };
-        counter.charged += units;
-        assert!(
-            counter.charged <= counter.max,
-            "charged beyond the max in force"
-        );
+        let (record, ring) = part.charged_mut(at);
+        match place.standing {
+            Some(_) => self.census.extend(record.tenant(), record.end, end),
+            None => self.census.enter(record.tenant(), end),
+        }
+        record.end = end;
+        let charged = place.standing.map_or(0, |standing| standing.charged) + units;
+        assert!(charged <= record.max, "charged beyond the max in force");
+        match ring {
+            Some(ring) => ring.add(Grid::of(item.window), now, units),
+            None => part.set_charged(at, charged),
+        }
     }
 
     /// Keeps a newer revision's max on a counter that stands.
     pub(crate) fn learn(&mut self, place: &Place, item: &Item) {
-        let Some(standing) = place.standing else {
+        let (Some(standing), Some(at)) = (place.standing, place.at) else {
             return;
         };
         let (_, max) = place.in_force(item.revision, item.max);
@@ -145,87 +214,108 @@ impl Counters {
         if (standing.revision, standing.max) == (revision, max) {
             return;
         }
-        let table = Arc::make_mut(&mut self.parts[part(place.hash)]);
-        let same = |c: &Counter| c.window == item.window && c.key == item.key;
-        if let Some(counter) = table.find_mut(place.hash, same) {
-            counter.revision = revision;
-            counter.max = max;
-        }
+        let part = Arc::make_mut(&mut self.parts[place.part as usize]);
+        let (record, _) = part.charged_mut(at);
+        (record.revision, record.max) = (revision, max);
     }
 
-    /// Gives `units` back to the window that ends at `end`, and says how many there were to give.
-    pub(crate) fn refund(&mut self, key: &Key, window: Window, end: LogTime, units: u64) -> u64 {
-        let hash = hash(&self.hasher, key, window);
-        let table = Arc::make_mut(&mut self.parts[part(hash)]);
-        let same = |c: &Counter| c.window == window && c.key == *key && c.end == end;
-        let Some(counter) = table.find_mut(hash, same) else {
+    /// Gives back `units` that are counted until `end`, and says how many there were to give.
+    pub(crate) fn refund(&mut self, item: &Item, end: LogTime, units: u64) -> u64 {
+        let (part_at, hash) = self.hash(item.key.as_bytes(), item.window);
+        let Some(at) = self.parts[part_at as usize].find(hash, identity(item)) else {
             return 0;
         };
-        let back = units.min(counter.charged);
-        counter.charged -= back;
-        back
-    }
-
-    /// Counts out all windows that are over at `now`.
-    pub(crate) fn expire(&mut self, now: LogTime) {
-        while let Some(first) = self.ends.first_entry().filter(|first| *first.key() <= now) {
-            self.live -= first.remove();
+        let part = Arc::make_mut(&mut self.parts[part_at as usize]);
+        let charged = part.charged(&part.records()[at as usize]);
+        let charged = charged.unwrap_or_default();
+        let (record, ring) = part.charged_mut(at);
+        match ring {
+            Some(ring) => ring.take(Grid::of(item.window).bucket_until(end), units),
+            None if record.end == end => {
+                let back = units.min(charged);
+                part.set_charged(at, charged - back);
+                back
+            }
+            None => 0,
         }
     }
 
-    /// Frees some counters whose window is over. Shows in no outcome.
+    /// Counts out everything that is over at `now`.
+    pub(crate) fn pass(&mut self, now: LogTime) {
+        self.census.pass(now);
+    }
+
+    /// Frees some counters that are over. Shows in no outcome.
     pub(crate) fn sweep(&mut self, now: LogTime, commands: usize) {
         let mut budget = SWEEP_PER_ENTRY + SWEEP_PER_COMMAND * commands;
-        while self.stored > self.live && budget > 0 {
+        while self.stored > self.live() && budget > 0 {
             let part = &mut self.parts[self.sweep_at];
             self.sweep_at = (self.sweep_at + 1) % PARTS;
             budget = budget.saturating_sub(part.len() + 1);
-            if part.iter().all(|counter| counter.end > now) {
-                continue;
-            }
-            let table = Arc::make_mut(part);
-            let before = table.len();
-            table.retain(|counter| counter.end > now);
-            self.stored -= before - table.len();
-            if table.capacity() > 4 * table.len() + 16 {
-                table.shrink_to_fit(|c| hash(&self.hasher, &c.key, c.window));
+            if part.records().iter().any(|record| record.end <= now) {
+                self.stored -= Arc::make_mut(part).sweep(now);
             }
         }
     }
 
     /// The counters that stand at `now`, in no order that means anything.
-    pub(crate) fn iter(&self, now: LogTime) -> impl Iterator<Item = &Counter> {
-        self.parts
-            .iter()
-            .flat_map(|part| part.iter())
-            .filter(move |counter| counter.end > now)
+    fn iter(&self, now: LogTime) -> impl Iterator<Item = View<'_>> {
+        self.parts.iter().flat_map(move |part| part.standing(now))
     }
 
     /// The parts, each given up when it has been looked at.
-    pub(crate) fn into_parts(self) -> impl Iterator<Item = Arc<HashTable<Counter>>> + Send {
+    pub(crate) fn into_parts(self) -> impl Iterator<Item = Arc<Part>> + Send {
         self.parts.into_iter()
     }
 
-    /// Puts a counter from a snapshot in; its key must not be there yet.
-    pub(crate) fn insert(&mut self, counter: Counter) -> Result<(), Counter> {
-        let hash_of = hash(&self.hasher, &counter.key, counter.window);
-        let Self { hasher, parts, .. } = self;
-        let table = Arc::make_mut(&mut parts[part(hash_of)]);
-        let same = |c: &Counter| c.window == counter.window && c.key == counter.key;
-        if table.find(hash_of, same).is_some() {
-            return Err(counter);
+    /// Puts a counter from a snapshot in; `false`: it is there already.
+    pub(crate) fn insert(&mut self, key: &Key, view: View<'_>) -> bool {
+        let (part_at, hash) = self.hash(view.name, view.window);
+        let (algorithm, charged) = match view.units {
+            Units::Fixed(units) => (Algorithm::Fixed, Charged::Fixed(units)),
+            Units::Sliding(spots) => {
+                let ring = Ring::new(spots.to_vec());
+                (Algorithm::Sliding, Charged::Sliding(ring))
+            }
+        };
+        let identity = Identity {
+            name: view.name,
+            window: view.window,
+            algorithm,
+        };
+        let part = Arc::make_mut(&mut self.parts[part_at as usize]);
+        if part.find(hash, identity).is_some() {
+            return false;
         }
-        self.live += 1;
+        let bounds = (view.end, view.revision, view.max);
+        part.insert(hash, (key, view.window), bounds, charged);
         self.stored += 1;
-        *self.ends.entry(counter.end).or_default() += 1;
-        table.insert_unique(hash_of, counter, |c| hash(hasher, &c.key, c.window));
-        Ok(())
+        self.census.enter(key.tenant(), view.end);
+        true
     }
 
     /// The sum of the digests of the counters that stand: no order in it.
     pub(crate) fn digest(&self, now: LogTime) -> u64 {
         self.iter(now)
             .fold(0, |sum, counter| sum.wrapping_add(counter.digest()))
+    }
+
+    /// The part of a counter, and its hash within that.
+    fn hash(&self, name: &[u8], window: Window) -> (u32, u32) {
+        let mut state = self.hasher.build_hasher();
+        state.write(name);
+        state.write_u64(window.code());
+        let hash = state.finish();
+        let part = (hash >> 32) as usize % PARTS;
+        (part as u32, hash as u32)
+    }
+}
+
+fn identity(item: &Item) -> Identity<'_> {
+    Identity {
+        name: item.key.as_bytes(),
+        window: item.window,
+        algorithm: item.algorithm,
     }
 }
 
@@ -248,27 +338,11 @@ impl Place {
     }
 }
 
-// === impl Counter ===
-
-impl Counter {
-    fn digest(&self) -> u64 {
-        let mut digest = Digest::new();
-        digest.bytes(self.key.as_bytes());
-        for number in [
-            self.window.code(),
-            self.end.ms,
-            self.charged,
-            self.revision,
-            self.max,
-        ] {
-            digest.number(number);
-        }
-        digest.finish()
-    }
-}
-
-/// A fixed, order-sensitive digest: equal on every build and machine.
+/// A fixed, order-sensitive digest: equal on every build and machine. Tells states apart that
+/// differ by accident, not those that somebody has chosen.
 pub(crate) struct Digest(u64);
+
+// === impl Digest ===
 
 impl Digest {
     pub(crate) fn new() -> Self {
@@ -291,16 +365,4 @@ impl Digest {
     pub(crate) fn finish(self) -> u64 {
         self.0
     }
-}
-
-fn hash(hasher: &FixedState, key: &Key, window: Window) -> u64 {
-    let mut state = hasher.build_hasher();
-    state.write(key.as_bytes());
-    state.write_u64(window.code());
-    state.finish()
-}
-
-/// The part of a hash: bits that the table within does not use to tell entries apart first.
-fn part(hash: u64) -> usize {
-    (hash >> 32) as usize % PARTS
 }

@@ -34,6 +34,11 @@ enum Action {
     RefundAhead,
 }
 
+const CAPS: Caps = Caps {
+    counters_max: 1_000,
+    tenant_counters_max: 1_000,
+};
+
 /// Opens an epoch.
 pub(crate) const OPEN: Command = Command::Open { caller: Caller(7) };
 
@@ -48,20 +53,23 @@ fn any_item() -> impl Strategy<Value = Item> {
         0..3_u64,
         prop::bool::weighted(0.2),
         0..3_usize,
+        0..2_u8,
     )
-        .prop_map(|(key, max, units, revision, shadow, window)| Item {
-            key: Key::new(KEYS[key]).unwrap(),
-            max,
-            revision,
-            window: [
-                Window::Second,
-                Window::Minute,
-                Window::Duration { ms: 7_000 },
-            ][window],
-            algorithm: Algorithm::Fixed,
-            units,
-            shadow,
-        })
+        .prop_map(
+            |(key, max, units, revision, shadow, window, algorithm)| Item {
+                key: Key::new(KEYS[key]).unwrap(),
+                max,
+                revision,
+                window: [
+                    Window::Second,
+                    Window::Minute,
+                    Window::Duration { ms: 7_000 },
+                ][window],
+                algorithm: Algorithm::from_code(algorithm).unwrap(),
+                units,
+                shadow,
+            },
+        )
 }
 
 pub(crate) fn any_script() -> impl Strategy<Value = Vec<Step>> {
@@ -130,9 +138,7 @@ fn commands(epoch: Epoch, start: LogTime, script: &[Step]) -> Vec<(LogTime, Comm
 
 /// Runs a script on a state, after what was applied to it before.
 pub(crate) fn run(state: &mut State, script: &[Step]) -> Vec<Outcome> {
-    state.caps = Caps {
-        counters_max: 1_000,
-    };
+    state.caps = CAPS;
     let start = state.last_stamp().log.max(LogTime::from_ms(START_MS));
     let Outcome::Opened { epoch } = state.apply(start, &OPEN) else {
         panic!("no epoch to open")
@@ -146,7 +152,7 @@ pub(crate) fn run(state: &mut State, script: &[Step]) -> Vec<Outcome> {
 #[derive(Debug, Clone, PartialEq)]
 enum Fate {
     Cancelled,
-    Admitted(Items, Vec<(Key, Window, LogTime, u64)>),
+    Admitted(Items, Vec<Charge>),
     Denied(Items),
 }
 
@@ -162,30 +168,74 @@ enum Seen {
 
 #[derive(Default)]
 struct Model {
-    charges: Vec<(Key, Window, LogTime, u64)>,
-    revisions: Vec<(Key, Window, LogTime, u64, u64)>,
+    charges: Vec<Charge>,
+    revisions: Vec<(Key, Window, Algorithm, u64, u64, u64)>,
+    /// How often a sliding counter has begun to live, and until when it lives.
+    lives: BTreeMap<(Key, Window), (u64, LogTime)>,
     fates: BTreeMap<RequestId, Fate>,
     answers: BTreeMap<RequestId, Vec<(bool, u64)>>,
 }
 
+#[derive(Debug, Clone, PartialEq)]
+struct Charge {
+    key: Key,
+    window: Window,
+    algorithm: Algorithm,
+    at: LogTime,
+    units: u64,
+}
+
+impl Charge {
+    /// When these units count no more.
+    fn end(&self) -> LogTime {
+        match self.algorithm {
+            Algorithm::Fixed => self.window.interval(self.at).end,
+            Algorithm::Sliding => {
+                let window_ms = self.window.length_ms();
+                let bucket_ms = window_ms / 60;
+                let kept = window_ms.div_ceil(bucket_ms) + 2;
+                LogTime::from_ms((self.at.ms / bucket_ms + kept) * bucket_ms)
+            }
+        }
+    }
+}
+
 impl Model {
-    fn charged(&self, item: &Item, end: LogTime) -> u64 {
-        let same =
-            |c: &&(Key, Window, LogTime, u64)| c.0 == item.key && c.1 == item.window && c.2 == end;
-        self.charges
-            .iter()
-            .filter(same)
-            .map(|charge| charge.3)
+    fn charged(&self, item: &Item, now: LogTime) -> u64 {
+        let same = |c: &&Charge| {
+            c.key == item.key && c.window == item.window && c.algorithm == item.algorithm
+        };
+        let charges = self.charges.iter().filter(same);
+        charges
+            .filter(|charge| charge.end() > now)
+            .map(|charge| charge.units)
             .sum()
     }
 
-    /// The max of the highest revision seen by a counter that was ever charged in this window.
-    fn in_force(&self, item: &Item, end: LogTime) -> u64 {
+    /// Names the time for which a counter keeps what it has learned.
+    fn life(&self, item: &Item, now: LogTime) -> u64 {
+        match item.algorithm {
+            Algorithm::Fixed => item.window.interval(now).end.ms,
+            Algorithm::Sliding => {
+                let counter = (item.key.clone(), item.window);
+                match self.lives.get(&counter) {
+                    Some((life, end)) if *end > now => *life,
+                    Some((life, _)) => life + 1,
+                    None => 0,
+                }
+            }
+        }
+    }
+
+    /// The max of the highest revision seen by a counter that was ever charged in this life.
+    fn in_force(&self, item: &Item, now: LogTime) -> u64 {
+        let life = self.life(item, now);
         let mut best = (item.revision, item.max);
         let seen = self.revisions.iter();
-        for (.., revision, max) in
-            seen.filter(|r| r.0 == item.key && r.1 == item.window && r.2 == end)
-        {
+        let of_counter = |r: &&(Key, Window, Algorithm, u64, u64, u64)| {
+            (&r.0, r.1, r.2, r.3) == (&item.key, item.window, item.algorithm, life)
+        };
+        for (.., revision, max) in seen.filter(of_counter) {
             best = match revision.cmp(&best.0) {
                 std::cmp::Ordering::Greater => (*revision, *max),
                 std::cmp::Ordering::Equal => (best.0, best.1.min(*max)),
@@ -195,16 +245,22 @@ impl Model {
         best.1
     }
 
+    fn see(&mut self, item: &Item, now: LogTime, max: u64) {
+        let life = self.life(item, now);
+        let (key, revision) = (item.key.clone(), item.revision);
+        let seen = (key, item.window, item.algorithm, life, revision, max);
+        self.revisions.push(seen);
+    }
+
     /// A counter exists from its first charge: only then does it learn.
     fn learn(&mut self, items: &Items, now: LogTime) {
         for item in items {
-            let end = item.window.interval(now).end;
-            let known = |r: &(Key, Window, LogTime, u64, u64)| {
-                r.0 == item.key && r.1 == item.window && r.2 == end
+            let life = self.life(item, now);
+            let known = |r: &(Key, Window, Algorithm, u64, u64, u64)| {
+                (&r.0, r.1, r.2, r.3) == (&item.key, item.window, item.algorithm, life)
             };
             if self.revisions.iter().any(known) {
-                let seen = (item.key.clone(), item.window, end, item.revision, item.max);
-                self.revisions.push(seen);
+                self.see(item, now, item.max);
             }
         }
     }
@@ -213,7 +269,8 @@ impl Model {
         for (at, a) in items.iter().enumerate() {
             for b in &items[..at] {
                 let same = a.key == b.key && a.window == b.window;
-                if same && (a.max, a.revision, a.shadow) != (b.max, b.revision, b.shadow) {
+                let what = |i: &Item| (i.max, i.revision, i.shadow, i.algorithm);
+                if same && what(a) != what(b) {
                     return Seen::Invalid(Refusal::ConflictingItems);
                 }
             }
@@ -230,12 +287,11 @@ impl Model {
         let mut states = Vec::new();
         let mut denied = false;
         for item in items {
-            let end = item.window.interval(now).end;
             let same = |other: &&Item| other.key == item.key && other.window == item.window;
             let wanted: u64 = items.iter().filter(same).map(|other| other.units).sum();
             let remaining = self
-                .in_force(item, end)
-                .saturating_sub(self.charged(item, end));
+                .in_force(item, now)
+                .saturating_sub(self.charged(item, now));
             let fits = wanted <= remaining;
             denied |= !fits && !item.shadow;
             states.push((fits, remaining, wanted));
@@ -253,12 +309,21 @@ impl Model {
                 continue;
             }
             state.1 -= state.2;
-            let end = item.window.interval(now).end;
             if item.units > 0 {
-                charges.push((item.key.clone(), item.window, end, item.units));
-                let max = self.in_force(item, end);
-                let seen = (item.key.clone(), item.window, end, item.revision, max);
-                self.revisions.push(seen);
+                let charge = Charge {
+                    key: item.key.clone(),
+                    window: item.window,
+                    algorithm: item.algorithm,
+                    at: now,
+                    units: item.units,
+                };
+                let max = self.in_force(item, now);
+                self.see(item, now, max);
+                if item.algorithm == Algorithm::Sliding {
+                    let life = (self.life(item, now), charge.end());
+                    self.lives.insert((item.key.clone(), item.window), life);
+                }
+                charges.push(charge);
             }
         }
         self.charges.extend(charges.iter().cloned());
@@ -275,14 +340,14 @@ impl Model {
             return Seen::Refunded(0);
         };
         let mut units = 0;
-        for charge in charges.into_iter().filter(|charge| charge.2 > now) {
+        for charge in charges.into_iter().filter(|charge| charge.end() > now) {
             let at = self
                 .charges
                 .iter()
                 .position(|other| *other == charge)
                 .unwrap();
             self.charges.swap_remove(at);
-            units += charge.3;
+            units += charge.units;
         }
         Seen::Refunded(units)
     }
@@ -324,7 +389,7 @@ proptest! {
         let mut one = State::new(1);
         let mut two = State::new(99);
         let outcomes = run(&mut one, &script);
-        two.caps = Caps { counters_max: 1_000 };
+        two.caps = CAPS;
         two.apply(LogTime::from_ms(START_MS), &OPEN);
         for ((at, command), outcome) in
             commands(Epoch(1), LogTime::from_ms(START_MS), &script).iter().zip(outcomes)

@@ -24,7 +24,10 @@ impl Bench {
 
     fn with_counters_max(counters_max: usize) -> Self {
         let mut state = State::new(7);
-        state.caps = Caps { counters_max };
+        state.caps = Caps {
+            counters_max,
+            tenant_counters_max: counters_max,
+        };
         let now = LogTime::from_ms(NOON);
         let Outcome::Opened { epoch } = state.apply(now, &OPEN) else {
             panic!()
@@ -519,6 +522,37 @@ fn at_the_cap_a_new_counter_is_refused_and_the_others_go_on() {
         admitted(&bench.take(smallvec![item("c", 5, 1)])),
         "room when the windows have passed"
     );
+}
+
+#[test]
+fn one_tenant_leaves_counters_for_the_others() {
+    let mut bench = Bench::with_counters_max(4);
+    bench.state.caps.tenant_counters_max = 2;
+    let of = |grant: u8, name: u8| Item {
+        key: Key::new(&[1, 1, b's', 1, grant, name]).unwrap(),
+        ..item("-", 5, 1)
+    };
+    assert!(admitted(&bench.take(smallvec![of(b'a', 1), of(b'a', 2)])));
+    let third = bench.take(smallvec![of(b'a', 3)]);
+    assert_eq!(third, Outcome::Exhausted(Bound::Tenant));
+    assert!(
+        admitted(&bench.take(smallvec![of(b'a', 1)])),
+        "old ones go on"
+    );
+    // A command that would take a tenant over it takes nothing.
+    let both = bench.take(smallvec![of(b'b', 1), of(b'b', 2), of(b'b', 3)]);
+    assert_eq!(both, Outcome::Exhausted(Bound::Tenant));
+    assert!(admitted(&bench.take(smallvec![of(b'b', 1), of(b'b', 2)])));
+    let full = bench.take(smallvec![of(b'c', 1)]);
+    assert_eq!(full, Outcome::Exhausted(Bound::Counters));
+    // The same after a snapshot, and room when the windows are over, swept or not.
+    bench.state = State::decode(&bench.state.encode(), 9).unwrap();
+    let third = bench.take(smallvec![of(b'a', 3)]);
+    assert_eq!(third, Outcome::Exhausted(Bound::Tenant));
+    bench.wait(60_000);
+    assert!(admitted(&bench.take(smallvec![of(b'a', 3), of(b'a', 1)])));
+    let third = bench.take(smallvec![of(b'a', 2)]);
+    assert_eq!(third, Outcome::Exhausted(Bound::Tenant));
 }
 
 #[test]

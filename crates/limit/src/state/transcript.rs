@@ -2,8 +2,8 @@
 //!
 //! A line starts with `>` (a command) and is followed by what it answered. `just bless` writes the
 //! answers anew. Commands: `at TIME` (`HH:MM:SS.mmm` on Monday 2026-01-05), `open`,
-//! `acquire E/S [acked=N] KEY WINDOW UNITS/MAX [rev=N] [shadow] [, ...]`, `refund E/S`,
-//! `peek KEY WINDOW MAX`, `cap N`, `snapshot` (encode, decode, go on).
+//! `acquire E/S [acked=N] KEY WINDOW UNITS/MAX [rev=N] [shadow] [sliding] [, ...]`, `refund E/S`,
+//! `peek KEY WINDOW MAX [sliding]`, `cap N [TENANT]`, `snapshot` (encode, decode, go on).
 
 use std::fmt::Write;
 use std::path::Path;
@@ -32,7 +32,7 @@ fn transcripts_hold() {
         .map(|entry| entry.unwrap().path())
         .collect();
     files.sort();
-    assert!(files.len() >= 5, "transcripts are there");
+    assert!(files.len() >= 7, "transcripts are there");
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
         let played = play(&text);
@@ -49,7 +49,10 @@ fn play(text: &str) -> String {
         state: State::new(1),
         now: time("10:00:00"),
     };
-    stage.state.caps = Caps { counters_max: 100 };
+    stage.state.caps = Caps {
+        counters_max: 100,
+        tenant_counters_max: 100,
+    };
     let mut out = String::new();
     for line in text.lines() {
         match line.strip_prefix("> ") {
@@ -72,8 +75,10 @@ impl Stage {
                 "ok".to_owned()
             }
             "cap" => {
+                let (all, tenant) = rest.split_once(' ').unwrap_or((rest, "100"));
                 self.state.caps = Caps {
-                    counters_max: rest.parse().unwrap(),
+                    counters_max: all.parse().unwrap(),
+                    tenant_counters_max: tenant.parse().unwrap(),
                 };
                 "ok".to_owned()
             }
@@ -92,7 +97,7 @@ impl Stage {
             "peek" => {
                 let mut words = rest.split(' ');
                 let (key, window) = (words.next().unwrap(), words.next().unwrap());
-                let text = format!("{key} {window} 0/{}", words.next().unwrap());
+                let text = format!("{key} {window} 0/{}", words.collect::<Vec<_>>().join(" "));
                 self.apply(&Command::Peek {
                     items: [item(&text)].into_iter().collect(),
                 })
@@ -150,7 +155,10 @@ fn item(text: &str) -> Item {
         max: max.parse().unwrap(),
         revision: revision.parse().unwrap(),
         window: words[1].parse().unwrap(),
-        algorithm: Algorithm::Fixed,
+        algorithm: match words.contains(&"sliding") {
+            true => Algorithm::Sliding,
+            false => Algorithm::Fixed,
+        },
         units: units.parse().unwrap(),
         shadow: words.contains(&"shadow"),
     }

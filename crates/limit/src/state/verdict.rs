@@ -33,10 +33,15 @@ pub(crate) struct Held {
     pub(crate) fits: bool,
     pub(crate) remaining: u64,
     pub(crate) max: u64,
+    /// Until when the units count.
     pub(crate) end: LogTime,
+    /// When more is left.
+    pub(crate) reset_at: LogTime,
+    /// Until when the units may be used; of an item that denied, when they will fit.
+    pub(crate) until: LogTime,
 }
 
-/// Units to give back, of which item, in the window with which end.
+/// Units to give back, of which item, and until when they count.
 pub(crate) type Charge = (Item, LogTime, u64);
 
 // === impl Slot ===
@@ -62,12 +67,15 @@ impl Slot {
                 item.max,
                 item.revision,
                 item.window.code(),
+                u64::from(item.algorithm.code()),
                 item.units,
                 u64::from(item.shadow),
                 held.charged,
                 held.remaining,
                 held.max,
                 held.end.ms,
+                held.reset_at.ms,
+                held.until.ms,
             ] {
                 digest.number(number);
             }
@@ -93,11 +101,11 @@ impl Verdict {
             fits: held.fits,
             remaining: held.remaining,
             max: held.max,
-            reset_after_ms: held.end.since(now),
+            reset_after_ms: held.reset_at.since(now),
         };
         let items = self.held.iter().map(state).collect();
         if self.admitted {
-            let ends = self.held.iter().map(|held| held.end);
+            let ends = self.held.iter().map(|held| held.until);
             // Stamps are rounded down to a millisecond: the real instant may be one later.
             let valid_for_ms = ends.min().map_or(0, |end| end.since(now).saturating_sub(1));
             return Outcome::Admitted {
@@ -120,7 +128,7 @@ impl Verdict {
             if held.fits || held.item.shadow {
                 continue;
             }
-            let wait = (!held.hopeless).then(|| held.end.since(now));
+            let wait = (!held.hopeless).then(|| held.until.since(now));
             let longer = match (binding, wait) {
                 (None, _) | (Some((_, Some(_))), None) => true,
                 (Some((_, Some(longest))), Some(wait)) => wait > longest,

@@ -103,6 +103,7 @@ impl Counters {
         };
         let caps = Caps {
             counters_max: COUNTERS_MAX,
+            tenant_counters_max: COUNTERS_MAX,
         };
         let outcomes = self.state.apply_batch(&Batch {
             stamp,

@@ -94,7 +94,10 @@ impl Compiler<'_> {
         let scope = scope.map_or(Some(Scope::Grant), |node| self.scope(node));
         let increment = self.increment(node, increment, increment_from, owner);
         let on_deny = on_deny.and_then(|node| self.message(node, "`on_deny`"));
-        let algorithm = algorithm.map_or(Some(Algorithm::Fixed), |node| self.algorithm(node));
+        let algorithm = algorithm.map_or(Some(Algorithm::Fixed), |node| {
+            let words = [("fixed", Algorithm::Fixed), ("sliding", Algorithm::Sliding)];
+            self.checker.choice(node, "`algorithm`", words)
+        });
         let mode = mode.map_or(Some(Mode::Enforce), |node| {
             let words = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
             self.checker.choice(node, "`mode`", words)
@@ -136,16 +139,6 @@ impl Compiler<'_> {
             ("global", Scope::Global),
         ];
         self.checker.choice(node, "`scope`", words)
-    }
-
-    fn algorithm(&mut self, node: &Node<'_>) -> Option<Algorithm> {
-        let words = [("fixed", Some(Algorithm::Fixed)), ("sliding", None)];
-        let algorithm = self.checker.choice(node, "`algorithm`", words)?;
-        if algorithm.is_none() {
-            let message = "`algorithm` \"sliding\" is not supported yet";
-            self.checker.fault(node.span.start, message);
-        }
-        algorithm
     }
 
     fn increment(

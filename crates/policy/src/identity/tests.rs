@@ -50,11 +50,13 @@ fn an_identity_longer_than_a_key_is_hashed() {
     let key = counter_key("srv", subject, &fits);
     assert_eq!(
         (key.as_bytes().len(), key.as_bytes()[0]),
-        (KEY_BYTES_MAX, TAG_GRANT)
+        (KEY_BYTES_MAX, tag::GRANT)
     );
     let longer = limit(&"t".repeat(101), "n", Window::Minute);
     let key = counter_key("srv", subject, &longer);
-    assert_eq!((key.as_bytes().len(), key.as_bytes()[0]), (33, TAG_HASHED));
+    assert_eq!((key.as_bytes().len(), key.as_bytes()[0]), (41, tag::HASHED));
+    let short = limit("t", "n", Window::Minute);
+    assert_eq!(key.tenant(), counter_key("srv", subject, &short).tenant());
 }
 
 #[test]

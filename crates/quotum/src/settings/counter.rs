@@ -46,6 +46,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::text("durability").or("fsync"),
     Key::integer("segment_bytes").or("67108864"),
     Key::integer("counters_max").or("1000000"),
+    Key::integer("tenant_counters_max").or("100000"),
     Key::integer("heartbeat_ms").or("50"),
     Key::integer("election_min_ms").or("150"),
     Key::integer("election_max_ms").or("250"),
@@ -137,6 +138,7 @@ fn node(
     };
     let shards = settings.between("shards", 1, u64::from(SHARDS_MAX))?;
     let counters_max = settings.between("counters_max", 1, COUNTERS_MAX)?;
+    let tenant_counters_max = settings.between("tenant_counters_max", 1, COUNTERS_MAX)?;
     let most = SEGMENT_BYTES_MAX;
     Ok(NodeConfig {
         id,
@@ -148,6 +150,8 @@ fn node(
         shards: u32::try_from(shards).expect("it is at most SHARDS_MAX"),
         caps: Caps {
             counters_max: usize::try_from(counters_max).expect("a machine has 64 bits"),
+            tenant_counters_max: usize::try_from(tenant_counters_max.min(counters_max))
+                .expect("a machine has 64 bits"),
         },
         log: LogConfig {
             durability,

@@ -79,6 +79,7 @@ fn a_counter_node_has_defaults_for_what_need_not_be_said() {
         timings,
     } = settings.node;
     assert_eq!((id, shards, caps.counters_max), (None, 1, 1_000_000));
+    assert_eq!(caps.tenant_counters_max, 100_000);
     assert_eq!(member.client_address, "127.0.0.1:7601");
     assert_eq!(member.peer_address, "127.0.0.1:7602");
     assert_eq!(
@@ -117,6 +118,7 @@ log_format = \"text\"
         timings,
     } = settings.node;
     assert_eq!((id, shards, caps.counters_max), (Some(7), 4, 10));
+    assert_eq!(caps.tenant_counters_max, 10, "never more than in all");
     assert_eq!(member.client_address, "node-1.example:7601");
     assert_eq!(member.peer_address, "other:9");
     assert_eq!(

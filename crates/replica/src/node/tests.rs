@@ -43,6 +43,7 @@ impl Life {
             shards: 2,
             caps: Caps {
                 counters_max: 1_000,
+                tenant_counters_max: 1_000,
             },
             log: LogConfig {
                 durability: Durability::Fsync,

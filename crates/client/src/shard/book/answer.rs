@@ -240,7 +240,8 @@ impl Book {
                     items,
                 },
             ) if items.len() == items_asked => {
-                self.learn_denial(&ask.items, &items, context.sent_us);
+                let bound = (binding, retry_after_ms);
+                self.learn_denial(&ask.items, &items, bound, context.sent_us);
                 let decision = Decision::Denied {
                     binding,
                     retry_after: retry_after_ms.map(Duration::from_millis),
@@ -363,13 +364,19 @@ impl Book {
         let _ = reply.send(Reply::Refused(decision));
     }
 
-    fn learn_denial(&self, items: &[quotum_limit::Item], states: &ItemStates, sent_us: u64) {
+    fn learn_denial(
+        &self,
+        items: &[quotum_limit::Item],
+        states: &ItemStates,
+        binding: (usize, Option<u64>),
+        sent_us: u64,
+    ) {
         let mut denials = self
             .shared
             .denials
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        denials.learn(items, states, sent_us);
+        denials.learn(items, states, binding, sent_us);
     }
 
     fn finish_refund(&mut self, id: RequestId, units: u64) {

@@ -1,0 +1,353 @@
+//! Parts: a share of the counters, packed.
+//!
+//! Promises: a fixed counter costs at most 64 bytes beside its key, a sliding one its ring beside
+//! that. Records, names and rings lie in arrays of their own, so that a part is copied for a
+//! snapshot by copying bytes, and none of them has an allocation to itself.
+
+use hashbrown::HashTable;
+
+use super::counters::Digest;
+use super::ring::{Grid, Ring, Spot};
+use crate::command::Algorithm;
+use crate::key::Tenant;
+use crate::{Key, LogTime, Window};
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Part {
+    /// Places in `records`.
+    table: HashTable<u32>,
+    records: Vec<Record>,
+    names: Vec<u8>,
+    /// Bytes of `names` that no record has any more.
+    names_unused: usize,
+    rings: Vec<Ring>,
+    rings_unused: Vec<u32>,
+}
+
+/// One count.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Record {
+    /// Over once log time reaches it: the end of the window that is counted; of a sliding one, when
+    /// its last units count no more.
+    pub(crate) end: LogTime,
+    /// Of a sliding counter: the place of its ring.
+    charged: u64,
+    /// The highest revision seen since it began to live, and its max.
+    pub(crate) revision: u64,
+    pub(crate) max: u64,
+    shape: Shape,
+    name_at: u32,
+    hash: u32,
+}
+
+const _: () = assert!(size_of::<Record>() <= 48, "a record is packed");
+
+/// Window, algorithm, length of the name and tenant in 64 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shape(u64);
+
+/// What tells counters apart.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Identity<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) window: Window,
+    pub(crate) algorithm: Algorithm,
+}
+
+/// Units of a counter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Charged {
+    Fixed(u64),
+    Sliding(Ring),
+}
+
+/// A counter that stands, as a snapshot writes and reads it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) window: Window,
+    pub(crate) end: LogTime,
+    pub(crate) revision: u64,
+    pub(crate) max: u64,
+    pub(crate) units: Units<'a>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Units<'a> {
+    Fixed(u64),
+    Sliding(&'a [Spot]),
+}
+
+// === impl Shape ===
+
+impl Shape {
+    fn new(identity: Identity<'_>, tenant: Tenant) -> Self {
+        // At most 366 days of milliseconds: 35 bits. A name has at most 128 bytes.
+        Self(
+            identity.window.code()
+                | u64::from(identity.algorithm.code()) << 36
+                | (identity.name.len() as u64) << 40
+                | u64::from(tenant.0) << 48,
+        )
+    }
+
+    fn window(self) -> Window {
+        Window::from_code(self.0 & ((1 << 36) - 1)).expect("it was a window")
+    }
+
+    fn algorithm(self) -> Algorithm {
+        Algorithm::from_code((self.0 >> 36 & 0xf) as u8).expect("it was an algorithm")
+    }
+
+    fn name_len(self) -> usize {
+        (self.0 >> 40 & 0xff) as usize
+    }
+
+    fn tenant(self) -> Tenant {
+        Tenant((self.0 >> 48) as u16)
+    }
+
+    /// Whether these are alike but for the tenant, which follows from the name.
+    fn fits(self, other: Self) -> bool {
+        self.0 << 16 == other.0 << 16
+    }
+}
+
+// === impl Record ===
+
+impl Record {
+    pub(crate) fn tenant(&self) -> Tenant {
+        self.shape.tenant()
+    }
+}
+
+// === impl Part ===
+
+impl Part {
+    pub(crate) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    pub(crate) fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// The counters that stand at `now`.
+    pub(crate) fn standing(&self, now: LogTime) -> impl Iterator<Item = View<'_>> {
+        let records = self.records.iter().filter(move |record| record.end > now);
+        records.map(move |record| View {
+            name: self.name(record),
+            window: record.shape.window(),
+            end: record.end,
+            revision: record.revision,
+            max: record.max,
+            units: match self.charged(record) {
+                Ok(units) => Units::Fixed(units),
+                Err(ring) => {
+                    let grid = Grid::of(record.shape.window());
+                    Units::Sliding(ring.counted(grid, now))
+                }
+            },
+        })
+    }
+
+    fn name(&self, record: &Record) -> &[u8] {
+        &self.names[record.name_at as usize..][..record.shape.name_len()]
+    }
+
+    /// The units of a record, and its ring if it slides.
+    pub(crate) fn charged(&self, record: &Record) -> Result<u64, &Ring> {
+        match record.shape.algorithm() {
+            Algorithm::Fixed => Ok(record.charged),
+            Algorithm::Sliding => Err(&self.rings[record.charged as usize]),
+        }
+    }
+
+    /// The units of the record at `at`, to be changed.
+    pub(crate) fn charged_mut(&mut self, at: u32) -> (&mut Record, Option<&mut Ring>) {
+        let record = &mut self.records[at as usize];
+        let ring = match record.shape.algorithm() {
+            Algorithm::Fixed => None,
+            Algorithm::Sliding => Some(&mut self.rings[record.charged as usize]),
+        };
+        (record, ring)
+    }
+
+    pub(crate) fn find(&self, hash: u32, identity: Identity<'_>) -> Option<u32> {
+        let shape = Shape::new(identity, Tenant::default());
+        let same = |at: &u32| {
+            let record = &self.records[*at as usize];
+            record.hash == hash && record.shape.fits(shape) && self.name(record) == identity.name
+        };
+        self.table.find(spread(hash), same).copied()
+    }
+
+    /// Puts a counter in whose identity is not there, and returns its place.
+    pub(crate) fn insert(
+        &mut self,
+        hash: u32,
+        (key, window): (&Key, Window),
+        (end, revision, max): (LogTime, u64, u64),
+        charged: Charged,
+    ) -> u32 {
+        let algorithm = match charged {
+            Charged::Fixed(_) => Algorithm::Fixed,
+            Charged::Sliding(_) => Algorithm::Sliding,
+        };
+        let name = key.as_bytes();
+        let identity = Identity {
+            name,
+            window,
+            algorithm,
+        };
+        let at = u32::try_from(self.records.len()).expect("a part of the counters is small");
+        let name_at = u32::try_from(self.names.len()).expect("a part of the names is small");
+        make_room(&mut self.names, name.len());
+        self.names.extend_from_slice(name);
+        let charged = match charged {
+            Charged::Fixed(units) => units,
+            Charged::Sliding(ring) => self.put_ring(ring),
+        };
+        make_room(&mut self.records, 1);
+        self.records.push(Record {
+            end,
+            charged,
+            revision,
+            max,
+            shape: Shape::new(identity, key.tenant()),
+            name_at,
+            hash,
+        });
+        let records = &self.records;
+        self.table
+            .insert_unique(spread(hash), at, |at| spread(records[*at as usize].hash));
+        at
+    }
+
+    fn put_ring(&mut self, ring: Ring) -> u64 {
+        if let Some(at) = self.rings_unused.pop() {
+            self.rings[at as usize] = ring;
+            return u64::from(at);
+        }
+        self.rings.push(ring);
+        self.rings.len() as u64 - 1
+    }
+
+    /// Frees the counters that are over at `now`, and says how many.
+    pub(crate) fn sweep(&mut self, now: LogTime) -> usize {
+        let before = self.records.len();
+        let mut at = 0;
+        while at < self.records.len() {
+            match self.records[at].end <= now {
+                true => self.remove(at),
+                false => at += 1,
+            }
+        }
+        if self.names_unused * 2 > self.names.len() {
+            self.pack_names();
+        }
+        if self.records.capacity() > 2 * self.records.len() + 8 {
+            self.records.shrink_to_fit();
+        }
+        if self.table.capacity() > 4 * self.records.len() + 16 {
+            let records = &self.records;
+            self.table
+                .shrink_to_fit(|at| spread(records[*at as usize].hash));
+        }
+        if self.rings_unused.len() == self.rings.len() {
+            (self.rings, self.rings_unused) = (Vec::new(), Vec::new());
+        }
+        before - self.records.len()
+    }
+
+    /// Removes the record at `at`; the last one takes its place.
+    fn remove(&mut self, at: usize) {
+        let record = self.records[at];
+        let is = |place: usize| move |at: &u32| *at as usize == place;
+        if let Ok(found) = self.table.find_entry(spread(record.hash), is(at)) {
+            found.remove();
+        }
+        let last = self.records.len() - 1;
+        if last > at {
+            let hash = spread(self.records[last].hash);
+            let moved = self.table.find_mut(hash, is(last));
+            *moved.expect("each record is in the table") = at as u32;
+        }
+        self.records.swap_remove(at);
+        self.names_unused += record.shape.name_len();
+        if record.shape.algorithm() == Algorithm::Sliding {
+            self.rings[record.charged as usize] = Ring::default();
+            self.rings_unused.push(record.charged as u32);
+        }
+    }
+
+    fn pack_names(&mut self) {
+        let mut names = Vec::with_capacity(self.names.len() - self.names_unused);
+        for record in &mut self.records {
+            let name = &self.names[record.name_at as usize..][..record.shape.name_len()];
+            record.name_at = names.len() as u32;
+            names.extend_from_slice(name);
+        }
+        self.names = names;
+        self.names_unused = 0;
+    }
+
+    /// Starts the count of the record at `at` anew.
+    pub(crate) fn restart(&mut self, at: u32, end: LogTime, revision: u64, max: u64) {
+        let (record, ring) = self.charged_mut(at);
+        (record.end, record.revision, record.max) = (end, revision, max);
+        match ring {
+            Some(ring) => *ring = Ring::default(),
+            None => record.charged = 0,
+        }
+    }
+
+    /// Adds to, or takes from, the units of a fixed counter.
+    pub(crate) fn set_charged(&mut self, at: u32, units: u64) {
+        self.records[at as usize].charged = units;
+    }
+
+    /// The memory that it uses, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.table.allocation_size()
+            + self.records.capacity() * size_of::<Record>()
+            + self.names.capacity()
+            + self.rings.capacity() * size_of::<Ring>()
+            + self.rings.iter().map(Ring::bytes).sum::<usize>()
+            + self.rings_unused.capacity() * size_of::<u32>()
+    }
+}
+
+// === impl View ===
+
+impl View<'_> {
+    pub(crate) fn digest(&self) -> u64 {
+        let mut digest = Digest::new();
+        digest.bytes(self.name);
+        for number in [self.window.code(), self.end.ms, self.revision, self.max] {
+            digest.number(number);
+        }
+        match self.units {
+            Units::Fixed(units) => digest.number(units),
+            Units::Sliding(spots) => {
+                for spot in spots {
+                    digest.number(spot.bucket);
+                    digest.number(spot.units);
+                }
+            }
+        }
+        digest.finish()
+    }
+}
+
+/// Grows by an eighth: what is full most of the time must not be half empty.
+fn make_room<T>(vec: &mut Vec<T>, more: usize) {
+    if vec.capacity() - vec.len() < more {
+        vec.reserve_exact(more + vec.len() / 8);
+    }
+}
+
+/// A hash of 64 bits for the table within a part: it reads the highest bits and the lowest.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
+}
