@@ -2,8 +2,8 @@
 
 use quotum_api::cluster as wire;
 use quotum_api::cluster::cluster_server::{Cluster, ClusterServer};
-use quotum_replica::Node;
-use quotum_replica::node::{GroupStatus, MemberError};
+use quotum_replica::node::{GroupStatus, Health, MemberError, Standing};
+use quotum_replica::{Member, Node};
 use tonic::{Request, Response, Status};
 
 use crate::auth::Tokens;
@@ -48,11 +48,34 @@ impl ClusterService {
     }
 }
 
+fn node_to_wire((id, member, health): (u64, Member, Result<Health, String>)) -> wire::Node {
+    let standing = |standing: &Standing| wire::Standing {
+        shard: standing.shard.to_string(),
+        last_log_index: standing.last_log_index,
+        applied_index: standing.applied_index,
+    };
+    let (health, failure) = match health {
+        Ok(health) => (Some(health), String::new()),
+        Err(failure) => (None, failure),
+    };
+    wire::Node {
+        id,
+        peer_address: member.peer_address,
+        client_address: member.client_address,
+        health: health.map(|health| wire::Health {
+            version: health.version,
+            clock_offset_ms: health.clock_offset_ms,
+            standings: health.standings.iter().map(standing).collect(),
+        }),
+        failure,
+    }
+}
+
 fn refused(error: MemberError) -> Status {
     let text = error.to_string();
     match error {
         MemberError::Unreachable { .. } | MemberError::NoLeader(_) => Status::unavailable(text),
-        MemberError::UnknownNode(_) => Status::not_found(text),
+        MemberError::UnknownNode(_) | MemberError::UnknownShard(_) => Status::not_found(text),
         _ => Status::failed_precondition(text),
     }
 }
@@ -65,11 +88,7 @@ impl Cluster for ClusterService {
     ) -> Result<Response<wire::StatusResponse>, Status> {
         self.tokens.admin(request.metadata())?;
         let status = self.node.status();
-        let nodes = status.members.iter().map(|(id, member)| wire::Node {
-            id: *id,
-            peer_address: member.peer_address.clone(),
-            client_address: member.client_address.clone(),
-        });
+        let nodes = self.node.all_health().await.into_iter().map(node_to_wire);
         let mut shards = Vec::with_capacity(status.groups.len());
         for group in &status.groups {
             shards.push(self.shard(group).await);
@@ -113,5 +132,24 @@ impl Cluster for ClusterService {
             .await
             .map_err(refused)?;
         Ok(Response::new(wire::RemoveResponse {}))
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<wire::TransferLeaderRequest>,
+    ) -> Result<Response<wire::TransferLeaderResponse>, Status> {
+        self.tokens.admin(request.metadata())?;
+        let wire::TransferLeaderRequest { node, shard } = request.into_inner();
+        let shard =
+            match shard.as_str() {
+                "" => None,
+                name => Some(name.parse().map_err(|_| {
+                    Status::invalid_argument("shard: use a number, or \"registry\"")
+                })?),
+            };
+        let moved = self.node.transfer_leader(node, shard).await;
+        let moved = moved.map_err(refused)?;
+        let shards = moved.iter().map(ToString::to_string).collect();
+        Ok(Response::new(wire::TransferLeaderResponse { shards }))
     }
 }

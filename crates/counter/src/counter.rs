@@ -263,7 +263,9 @@ impl Counter for CounterService {
     ) -> Result<Response<Self::DecideStream>, Status> {
         let decider = self.decider.clone();
         let caller = caller::at(request.remote_addr());
-        let answers = request.into_inner().map(move |message| {
+        // When this node leaves, what it has taken is answered and the rest is for another one.
+        let messages = request.into_inner().take_until(self.decider.node.left());
+        let answers = messages.map(move |message| {
             let decider = decider.clone();
             async move {
                 let mut message = message?;

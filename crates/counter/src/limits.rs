@@ -56,5 +56,8 @@ pub const KEEPALIVE_PING: Duration = Duration::from_secs(5);
 /// See [`KEEPALIVE_PING`].
 pub const KEEPALIVE_PING_DEADLINE: Duration = Duration::from_secs(5);
 
+/// How long the connections of other nodes have to end when the node has left its groups.
+pub const PEERS_END_DEADLINE: Duration = Duration::from_millis(500);
+
 /// How long open requests have to end when the node stops.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(5);

@@ -62,6 +62,8 @@ pub(crate) async fn observe(node: Node, metrics: CounterMetrics) {
         ticks.tick().await;
         let status = node.status();
         metrics.registry_revision(node.registry().revision());
+        let offset_ms = node.clock_offset_ms();
+        metrics.clock_offset(offset_ms.map(|ms| ms as f64 / 1_000.0));
         for group in &status.groups {
             let Some(shard) = metrics.shard(label(group.shard)) else {
                 continue;

@@ -1,6 +1,7 @@
 //! The process: listeners, services, readiness, shutdown.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use quotum_registry::MasterKey;
 use quotum_registry::secret::token::Token;
@@ -22,7 +23,7 @@ use crate::counter::CounterService;
 use crate::decide::Decider;
 use crate::limits::{
     CLIENT_CONNECTIONS_MAX, CLIENT_CONNECTIONS_PER_IP_MAX, DRAIN_DEADLINE, KEEPALIVE_PING,
-    KEEPALIVE_PING_DEADLINE, PEER_CONNECTIONS_MAX,
+    KEEPALIVE_PING_DEADLINE, PEER_CONNECTIONS_MAX, PEERS_END_DEADLINE,
 };
 use crate::observe::{Observer, observe};
 use crate::registry::RegistryService;
@@ -87,7 +88,15 @@ pub enum StartError {
 /// A counter node that serves.
 pub struct Server {
     node: Node,
-    tasks: TaskTracker,
+    clients: Tasks,
+    /// Ended last: a node that leaves counts in its groups until its clients are answered.
+    peers: Tasks,
+}
+
+/// Tasks, and what ends them.
+#[derive(Default)]
+struct Tasks {
+    tracker: TaskTracker,
     stop: CancellationToken,
 }
 
@@ -164,9 +173,13 @@ impl Server {
         let (server, services) = Self::assemble(config, seams, exposition, readiness).await?;
         let Ports { client, peer } = listeners.ports;
         let acceptor = client.acceptor(exposition, Listener::Clients);
-        server.serve(listeners.client, acceptor, roles::clients, services.clients);
+        server
+            .clients
+            .serve(listeners.client, acceptor, roles::clients, services.clients);
         let acceptor = peer.acceptor(exposition, Listener::Peers);
-        server.serve(listeners.peer, acceptor, roles::peers, services.peers);
+        server
+            .peers
+            .serve(listeners.peer, acceptor, roles::peers, services.peers);
         Ok(server)
     }
 
@@ -204,8 +217,8 @@ impl Server {
             .add_service(ClusterService::new(node.clone(), tokens));
         let server = Self {
             node: node.clone(),
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            clients: Tasks::default(),
+            peers: Tasks::default(),
         };
         server.spawn(observe(node.clone(), metrics));
         server.spawn(counter.refund_abandoned());
@@ -236,19 +249,9 @@ impl Server {
         &self.node
     }
 
-    fn serve(&self, listener: TcpListener, acceptor: Acceptor, guard: Guard, routes: Routes) {
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move {
-            let served = quotum_transport::serve(listener, acceptor, guard, routes, stop).await;
-            if let Err(error) = served {
-                tracing::error!(%error, "a port is no longer served");
-            }
-        });
-    }
-
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move {
+        let stop = self.clients.stop.clone();
+        self.clients.tracker.spawn(async move {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}
@@ -262,13 +265,34 @@ impl Server {
         self.node.failed().await
     }
 
-    /// Hands leadership over, ends what is open within a bounded time, and stops.
+    /// Hands leadership over, answers what is open within a bounded time, and stops. Until then
+    /// the node counts in its groups.
     pub async fn shutdown(self) {
-        self.node.hand_over_all().await;
-        self.stop.cancel();
-        self.tasks.close();
-        // Streams that clients keep open end with the process.
-        drop(tokio::time::timeout(DRAIN_DEADLINE, self.tasks.wait()).await);
+        self.node.leave().await;
+        self.clients.end(DRAIN_DEADLINE).await;
         self.node.shutdown().await;
+        self.peers.end(PEERS_END_DEADLINE).await;
+    }
+}
+
+// === impl Tasks ===
+
+impl Tasks {
+    fn serve(&self, listener: TcpListener, acceptor: Acceptor, guard: Guard, routes: Routes) {
+        let stop = self.stop.clone();
+        self.tracker.spawn(async move {
+            let served = quotum_transport::serve(listener, acceptor, guard, routes, stop).await;
+            if let Err(error) = served {
+                tracing::error!(%error, "a port is no longer served");
+            }
+        });
+    }
+
+    /// Asks them to end, and waits for that.
+    async fn end(self, deadline: Duration) {
+        self.stop.cancel();
+        self.tracker.close();
+        // What has not ended by then ends with the process.
+        let _ended = tokio::time::timeout(deadline, self.tracker.wait()).await;
     }
 }

@@ -262,6 +262,8 @@ pub(crate) enum Cluster {
     Add(ClusterAdd),
     /// Remove a node for good
     Remove(ClusterRemove),
+    /// Let a node lead one shard, or all
+    TransferLeader(ClusterTransferLeader),
 }
 
 #[derive(Debug, Args)]
@@ -281,6 +283,18 @@ pub(crate) struct ClusterAdd {
     /// Where the new node serves peers
     #[arg(value_name = "HOST:PORT")]
     pub(crate) peer_address: String,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClusterTransferLeader {
+    /// The id of the node that is to lead, as `cluster status` shows it
+    #[arg(value_name = "ID")]
+    pub(crate) node: u64,
+    /// Only this shard: a number, or `registry`
+    #[arg(long, value_name = "SHARD")]
+    pub(crate) shard: Option<String>,
     #[command(flatten)]
     pub(crate) reach: Reach,
 }

@@ -128,6 +128,17 @@ impl ShardId {
     pub const REGISTRY: Self = Self(u32::MAX);
 }
 
+impl std::str::FromStr for ShardId {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "registry" => Ok(Self::REGISTRY),
+            number => Ok(Self(number.parse()?)),
+        }
+    }
+}
+
 impl std::fmt::Display for ShardId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match *self {

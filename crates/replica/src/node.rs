@@ -27,6 +27,7 @@ use crate::snapshot::SnapshotStore;
 
 mod clocks;
 mod founding;
+mod health;
 mod identity;
 mod members;
 mod status;
@@ -35,6 +36,7 @@ mod tests;
 mod upkeep;
 mod watchers;
 
+pub use health::{Health, Standing};
 pub use identity::IdentityError;
 pub use members::MemberError;
 pub use status::{GroupStatus, Status};
@@ -113,6 +115,7 @@ struct Inner {
     /// Set when this node was taken for an older one with its id: said once.
     replaced: OnceLock<()>,
     tasks: TaskTracker,
+    leaving: CancellationToken,
     stop: CancellationToken,
 }
 
@@ -203,6 +206,7 @@ impl Node {
             watchers: Mutex::default(),
             replaced: OnceLock::new(),
             tasks,
+            leaving: CancellationToken::new(),
             stop: CancellationToken::new(),
             config,
         };
@@ -397,14 +401,20 @@ impl Node {
     }
 
     /// Hands leadership over where this node has it, and waits for each successor for a bounded
-    /// time.
-    pub async fn hand_over_all(&self) {
+    /// time. Then those who keep streams to this node are told to go: see [`Node::left`].
+    pub async fn leave(&self) {
         let leaving = self
             .inner
             .groups
             .values()
             .map(|group| self.hand_over(group));
         futures_util::future::join_all(leaving).await;
+        self.inner.leaving.cancel();
+    }
+
+    /// Waits until this node leaves: streams that it serves end then.
+    pub fn left(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.inner.leaving.clone().cancelled_owned()
     }
 
     /// Ends the node: its tasks, its groups, and the log's writer.

@@ -258,6 +258,14 @@ impl Peer for PeerService {
         Ok(Response::new(peer::ChangeResponse {}))
     }
 
+    async fn health(
+        &self,
+        request: Request<peer::HealthRequest>,
+    ) -> Result<Response<peer::HealthResponse>, Status> {
+        self.group(request.into_inner().envelope).await?;
+        Ok(Response::new(self.node.health().into()))
+    }
+
     async fn watchers(
         &self,
         request: Request<peer::WatchersRequest>,

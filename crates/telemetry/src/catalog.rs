@@ -95,6 +95,10 @@ catalog! {
         "Units in leases that are neither used nor returned.";
     LOG_CLOCK_OFFSET: Gauge "quotum_log_clock_offset_seconds" ["shard"]
         "Log clock minus reference clock.";
+    CLOCK_OFFSET: Gauge "quotum_clock_offset_seconds" []
+        "The node's wall clock minus its reference clock, the median of the voters' clocks.";
+    CLOCKS_AGREE: Gauge "quotum_clocks_agree" []
+        "1 while the wall clocks of a majority of the voters agree, else 0.";
     COUNTERS_LIVE: Gauge "quotum_counters_live" ["shard"]
         "Counters whose windows have not ended.";
     DEDUP_HITS: Counter "quotum_dedup_hits_total" ["shard"]

@@ -42,6 +42,8 @@ struct Inner {
     leases: Vec<Count>,
     lease_outstanding: Reading,
     registry_revision: Reading,
+    clock_offset: Reading,
+    clocks_agree: Reading,
 }
 
 // === impl CounterMetrics ===
@@ -66,6 +68,8 @@ impl CounterMetrics {
             leases: leases.collect(),
             lease_outstanding: exposition.reading(&catalog::LEASE_OUTSTANDING, &[]),
             registry_revision: exposition.reading(&catalog::REGISTRY_REVISION, &[]),
+            clock_offset: exposition.reading(&catalog::CLOCK_OFFSET, &[]),
+            clocks_agree: exposition.reading(&catalog::CLOCKS_AGREE, &[]),
         }))
     }
 
@@ -84,6 +88,17 @@ impl CounterMetrics {
 
     pub fn lease_outstanding(&self, units: u64) {
         self.0.lease_outstanding.set_integer(units);
+    }
+
+    /// How far this node's wall clock is ahead of the reference clock; none while the clocks of a
+    /// majority disagree: then the last offset stays.
+    pub fn clock_offset(&self, seconds: Option<f64>) {
+        self.0
+            .clocks_agree
+            .set_integer(u64::from(seconds.is_some()));
+        if let Some(seconds) = seconds {
+            self.0.clock_offset.set(seconds);
+        }
     }
 
     /// The revision of the registry that this node has applied.

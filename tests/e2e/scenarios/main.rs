@@ -12,6 +12,7 @@ use quotum_e2e::tools::{Tool, Tools};
 
 mod balance;
 mod burst;
+mod changes;
 mod edges;
 mod https;
 mod kill;
@@ -72,6 +73,8 @@ fn scenarios() -> Vec<Scenario> {
             kill::a_dead_gateway_costs_at_most_its_calls_on_the_way,
             BALANCED
         ),
+        scenario!(changes::a_rolling_restart_refuses_no_call, CLUSTER),
+        scenario!(changes::three_nodes_become_five_and_three_again, CLUSTER),
         scenario!(balance::a_stopped_gateway_holds_no_call_for_long, BALANCED),
         scenario!(
             balance::a_gateway_that_is_asked_to_end_loses_no_call,

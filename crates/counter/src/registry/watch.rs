@@ -60,6 +60,7 @@ async fn serve(
     let mut progress = node.registry_progress();
     let mut sent: Option<u64> = None;
     let mut keepalive = tokio::time::interval(KEEPALIVE_INTERVAL);
+    let mut left = std::pin::pin!(node.left());
     loop {
         let state = node.registry();
         // A node that has not joined a cluster knows nothing: an empty registry would cut off
@@ -78,6 +79,7 @@ async fn serve(
         }
         tokio::select! {
             biased;
+            () = &mut left => return,
             message = incoming.message() => match message {
                 Ok(Some(request)) => {
                     watcher.node.note_watcher(&watcher.gateway, Some(request.revision));

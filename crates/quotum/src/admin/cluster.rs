@@ -3,13 +3,14 @@
 use std::fmt::Write;
 
 use quotum_api::cluster::{
-    AddRequest, InitRequest, RemoveRequest, Shard, StatusRequest, StatusResponse,
+    AddRequest, InitRequest, Node, RemoveRequest, Shard, StatusRequest, StatusResponse,
+    TransferLeaderRequest,
 };
 use quotum_registry::documents::timestamp;
 use serde_json::{Value, json};
 
 use super::reach::Cluster as Reached;
-use crate::arguments::Cluster;
+use crate::arguments::{Cluster, ClusterTransferLeader};
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::output::{self, Format};
@@ -27,12 +28,14 @@ pub(crate) fn run(
         Cluster::Init(options) => &options.reach,
         Cluster::Add(options) => &options.reach,
         Cluster::Remove(options) => &options.reach,
+        Cluster::TransferLeader(options) => &options.reach,
     };
     super::block_on(reach, environment, async |cluster: Reached| match command {
         Cluster::Status(_) => status(&cluster, format).await,
         Cluster::Init(_) => init(&cluster, format).await,
         Cluster::Add(options) => add(&cluster, &options.peer_address, format).await,
         Cluster::Remove(options) => remove(&cluster, options.node, format).await,
+        Cluster::TransferLeader(options) => transfer_leader(&cluster, options, format).await,
     })
 }
 
@@ -74,6 +77,24 @@ async fn remove(cluster: &Reached, node: u64, format: Format) -> Result<(), Fail
     output::show(format, text, &json!({ "node": node }))
 }
 
+async fn transfer_leader(
+    cluster: &Reached,
+    options: &ClusterTransferLeader,
+    format: Format,
+) -> Result<(), Failure> {
+    let node = options.node;
+    let request = TransferLeaderRequest {
+        node,
+        shard: options.shard.clone().unwrap_or_default(),
+    };
+    let answer = cluster.members(request, |mut client, request| async move {
+        client.transfer_leader(request).await
+    });
+    let shards = answer.await?.shards;
+    let text = || format!("node {node} leads {}", shards.join(", "));
+    output::show(format, text, &json!({ "node": node, "shards": shards }))
+}
+
 fn text(status: &StatusResponse) -> String {
     let id = match status.cluster_id.is_empty() {
         true => "none: this node is new",
@@ -83,17 +104,12 @@ fn text(status: &StatusResponse) -> String {
         "cluster {id}\nas node {} sees it, version {}\n\n",
         status.node, status.version
     );
-    let nodes = status.nodes.iter().map(|node| {
-        let (peer, client) = (node.peer_address.clone(), node.client_address.clone());
-        vec![node.id.to_string(), client, peer]
-    });
+    let nodes = status.nodes.iter().map(|node| node_row(status, node));
     let nodes: Vec<Vec<String>> = nodes.collect();
-    writeln!(
-        text,
-        "{}\n",
-        output::table(&["NODE", "CLIENTS", "PEERS"], &nodes)
-    )
-    .expect("a string grows");
+    let header = [
+        "NODE", "ROLE", "LEADS", "BEHIND", "CLOCK", "VERSION", "CLIENTS", "PEERS", "STATE",
+    ];
+    writeln!(text, "{}\n", output::table(&header, &nodes)).expect("a string grows");
     let shards: Vec<Vec<String>> = status.shards.iter().map(row).collect();
     let header = [
         "SHARD", "LEADER", "TERM", "LAST", "APPLIED", "VOTERS", "LEARNERS", "COUNTERS", "LOG TIME",
@@ -101,6 +117,61 @@ fn text(status: &StatusResponse) -> String {
     ];
     text.push_str(&output::table(&header, &shards));
     text
+}
+
+/// What a node is to the shards.
+fn role(status: &StatusResponse, node: u64) -> &'static str {
+    let votes = |shard: &Shard| shard.voters.contains(&node);
+    match status.shards.iter().filter(|shard| votes(shard)).count() {
+        0 => "learner",
+        some if some < status.shards.len() => "joining",
+        _ => "voter",
+    }
+}
+
+/// How many entries a node has yet to apply, in all shards: of those that any node has.
+fn behind(status: &StatusResponse, node: &Node) -> Option<u64> {
+    let last = |name: &str| {
+        let standings = status.nodes.iter().filter_map(|node| node.health.as_ref());
+        let standings = standings.flat_map(|health| &health.standings);
+        let same = standings.filter(|standing| standing.shard == name);
+        same.map(|standing| standing.last_log_index).max()
+    };
+    let standings = &node.health.as_ref()?.standings;
+    let behind = standings.iter().map(|standing| {
+        let last = last(&standing.shard).unwrap_or(0);
+        last.saturating_sub(standing.applied_index)
+    });
+    Some(behind.sum())
+}
+
+fn leads(status: &StatusResponse, node: u64) -> Vec<&str> {
+    let led = status.shards.iter().filter(|shard| shard.leader == node);
+    led.map(|shard| shard.name.as_str()).collect()
+}
+
+fn node_row(status: &StatusResponse, node: &Node) -> Vec<String> {
+    let health = node.health.as_ref();
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let leads = leads(status, node.id);
+    vec![
+        node.id.to_string(),
+        role(status, node.id).to_owned(),
+        or_none((!leads.is_empty()).then(|| leads.join(","))),
+        or_none(behind(status, node).map(|entries| entries.to_string())),
+        or_none(
+            health
+                .and_then(|health| health.clock_offset_ms)
+                .map(|ms| format!("{ms:+} ms")),
+        ),
+        or_none(health.map(|health| health.version.clone())),
+        node.client_address.clone(),
+        node.peer_address.clone(),
+        match node.failure.as_str() {
+            "" => "up".to_owned(),
+            failure => failure.to_owned(),
+        },
+    ]
 }
 
 fn row(shard: &Shard) -> Vec<String> {
@@ -149,11 +220,18 @@ fn row(shard: &Shard) -> Vec<String> {
 }
 
 fn value(status: &StatusResponse) -> Value {
-    let node = |node: &quotum_api::cluster::Node| {
+    let node = |node: &Node| {
+        let health = node.health.as_ref();
         json!({
             "id": node.id,
             "peer_address": node.peer_address,
             "client_address": node.client_address,
+            "role": role(status, node.id),
+            "leads": leads(status, node.id),
+            "behind": behind(status, node),
+            "clock_offset_ms": health.and_then(|health| health.clock_offset_ms),
+            "version": health.map(|health| &health.version),
+            "failure": (!node.failure.is_empty()).then_some(&node.failure),
         })
     };
     let shard = |shard: &Shard| {

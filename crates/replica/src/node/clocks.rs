@@ -82,6 +82,16 @@ impl Node {
         }
     }
 
+    /// How far this node's wall clock is ahead of the reference clock, in milliseconds; none while
+    /// the clocks of a majority disagree, or were not heard of.
+    pub fn clock_offset_ms(&self) -> Option<i64> {
+        let world = &self.inner.world;
+        let reading = world.reading(self.registry_group(), true);
+        let reference_ms = i64::try_from(reading.reference_ms?).ok()?;
+        let wall_ms = i64::try_from(world.clock.wall_ms()).ok()?;
+        Some(wall_ms.saturating_sub(reference_ms))
+    }
+
     /// How far each other member's wall clock is from this node's, in milliseconds.
     pub fn clock_offsets_ms(&self) -> Vec<(u64, i64)> {
         let reference = self.inner.world.reference();

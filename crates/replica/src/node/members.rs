@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use openraft::ChangeMembers;
 use openraft::async_runtime::WatchReceiver;
+use openraft::errors::{ChangeMembershipError, ClientWriteError, ForwardReason, RaftError};
 use quotum_api::peer;
 
 use super::Node;
@@ -13,6 +14,11 @@ use crate::log::ShardId;
 use crate::propose::Group;
 use crate::raft::Member;
 use crate::wire::{member_from_wire, member_to_wire};
+
+/// How long a leader that cannot change its members yet is asked again, and how often.
+const CHANGE_PATIENCE: Duration = Duration::from_secs(2);
+/// See [`CHANGE_PATIENCE`].
+const CHANGE_INTERVAL: Duration = Duration::from_millis(10);
 
 /// How long a successor may take to lead.
 const HAND_OVER_DEADLINE: Duration = Duration::from_millis(1_000);
@@ -36,6 +42,14 @@ pub enum MemberError {
     NoLeader(ShardId),
     #[error("there is no node {0} in this cluster")]
     UnknownNode(u64),
+    #[error("there is no shard {0} in this cluster")]
+    UnknownShard(ShardId),
+    #[error("shard {shard}: node {node} has no vote there, so it cannot lead")]
+    NoVoter { shard: ShardId, node: u64 },
+    #[error(
+        "shard {shard}: node {node} did not take over in time; `quotum cluster status` shows who leads"
+    )]
+    NotTakenOver { shard: ShardId, node: u64 },
     #[error("node {0} is the last voter")]
     LastVoter(u64),
     #[error("shard {shard}: {cause}")]
@@ -84,14 +98,24 @@ impl Node {
         change: peer::change_request::Change,
     ) -> Result<(), MemberError> {
         let (leader, member) = group.leader().ok_or(MemberError::NoLeader(group.shard))?;
-        if leader == self.id() {
-            return self.change_here(group, change).await;
+        match leader == self.id() {
+            true => self.change_here(group, change).await,
+            false => self.change_at(group, leader, &member, change).await,
         }
+    }
+
+    async fn change_at(
+        &self,
+        group: &Group,
+        leader: u64,
+        member: &Member,
+        change: peer::change_request::Change,
+    ) -> Result<(), MemberError> {
         let cannot = |cause: String| MemberError::Refused {
             shard: group.shard,
             cause,
         };
-        let envelope = self.inner.peers.envelope(leader, &member, group.shard);
+        let envelope = self.inner.peers.envelope(leader, member, group.shard);
         let request = peer::ChangeRequest {
             envelope: Some(envelope.map_err(|e| cannot(e.to_string()))?),
             change: Some(change),
@@ -116,16 +140,15 @@ impl Node {
                 self.add_to(group, node, place).await
             }
             peer::change_request::Change::Remove(node) => self.remove_from(group, node).await,
+            peer::change_request::Change::Lead(node) => self.lead(group, node).await,
         }
     }
 
     /// As a learner, then as a voter.
     async fn add_to(&self, group: &Group, node: u64, place: Member) -> Result<(), MemberError> {
-        let added = group.raft.add_learner(node, place, true).await;
-        added.map_err(|error| refused(group, &error))?;
+        patiently(group, &Step::Learner(node, place)).await?;
         let voters = ChangeMembers::AddVoterIds(BTreeSet::from([node]));
-        let changed = group.raft.change_membership(voters, false).await;
-        changed.map(drop).map_err(|error| refused(group, &error))
+        patiently(group, &Step::Change(voters)).await
     }
 
     /// Removes a node from one group that this node leads.
@@ -134,52 +157,144 @@ impl Node {
         if voters == BTreeSet::from([node]) {
             return Err(MemberError::LastVoter(node));
         }
+        // A leader that removes itself leaves its group without one until the others elect it.
+        if node == self.id() {
+            self.hand_over(group).await;
+            if let Some((leader, member)) = group.leader().filter(|(leader, _)| *leader != node) {
+                let change = peer::change_request::Change::Remove(node);
+                return self.change_at(group, leader, &member, change).await;
+            }
+        }
         let change = match voters.contains(&node) {
             true => ChangeMembers::RemoveVoters(BTreeSet::from([node])),
             false => ChangeMembers::RemoveNodes(BTreeSet::from([node])),
         };
-        let changed = group.raft.change_membership(change, false).await;
-        changed.map(drop).map_err(|error| refused(group, &error))
+        patiently(group, &Step::Change(change)).await
     }
 
-    /// Lets the follower that is furthest lead a group that this node leads.
+    /// Lets a node lead one group, or all, and returns the groups.
+    pub async fn transfer_leader(
+        &self,
+        node: u64,
+        shard: Option<ShardId>,
+    ) -> Result<Vec<ShardId>, MemberError> {
+        if !self.members().contains_key(&node) {
+            return Err(MemberError::UnknownNode(node));
+        }
+        let mut moved = Vec::new();
+        for group in self.inner.groups.values() {
+            if shard.is_some_and(|shard| shard != group.shard) {
+                continue;
+            }
+            let change = peer::change_request::Change::Lead(node);
+            self.change_at_leader(group, change).await?;
+            moved.push(group.shard);
+        }
+        match shard {
+            Some(shard) if moved.is_empty() => Err(MemberError::UnknownShard(shard)),
+            _ => Ok(moved),
+        }
+    }
+
+    /// Hands a group that this node leads over to `node`, and waits until it leads.
+    async fn lead(&self, group: &Group, node: u64) -> Result<(), MemberError> {
+        if !group.voters().contains(&node) {
+            return Err(MemberError::NoVoter {
+                shard: group.shard,
+                node,
+            });
+        }
+        if node == self.id() || hand_over_to(group, self.id(), node).await == Some(node) {
+            return Ok(());
+        }
+        Err(MemberError::NotTakenOver {
+            shard: group.shard,
+            node,
+        })
+    }
+
+    /// Lets the follower that is furthest lead a group that this node leads, or the next if it does
+    /// not.
     pub(super) async fn hand_over(&self, group: &Group) {
         if !group.raft.is_leader() {
             return;
         }
-        let mut metrics = group.raft.metrics();
-        let successor = {
-            let metrics = metrics.borrow_watched();
-            let voters: BTreeSet<u64> = metrics.membership_config.voter_ids().collect();
-            let matched = metrics.replication.iter().flatten();
-            matched
-                .filter(|(node, _)| **node != self.id() && voters.contains(node))
-                .max_by_key(|(node, matched)| (matched.as_ref().map(|id| id.index()), **node))
-                .map(|(node, _)| *node)
-        };
-        let Some(successor) = successor else { return };
-        if group
-            .raft
-            .trigger()
-            .transfer_leader(successor)
-            .await
-            .is_err()
-        {
-            return;
-        }
-        let other_leads = async {
-            loop {
-                let leader = metrics.borrow_watched().current_leader;
-                if leader.is_some_and(|leader| leader != self.id()) {
-                    return;
-                }
-                if metrics.changed().await.is_err() {
-                    return;
-                }
+        for successor in successors(group, self.id()) {
+            // Without a successor in time the others elect one.
+            if hand_over_to(group, self.id(), successor).await.is_some() {
+                return;
             }
+        }
+    }
+}
+
+/// The other voters, the furthest first.
+fn successors(group: &Group, own: u64) -> Vec<u64> {
+    let metrics = group.raft.metrics();
+    let metrics = metrics.borrow_watched();
+    let voters: BTreeSet<u64> = metrics.membership_config.voter_ids().collect();
+    let matched = metrics.replication.iter().flatten();
+    let mut others: Vec<_> = matched
+        .filter(|(node, _)| **node != own && voters.contains(node))
+        .map(|(node, matched)| (matched.as_ref().map(|id| id.index()), *node))
+        .collect();
+    others.sort_unstable();
+    others.into_iter().rev().map(|(_, node)| node).collect()
+}
+
+/// Hands over to `to`, and waits until another node leads. Which one that is; none if it takes too
+/// long.
+async fn hand_over_to(group: &Group, own: u64, to: u64) -> Option<u64> {
+    let mut metrics = group.raft.metrics();
+    group.raft.trigger().transfer_leader(to).await.ok()?;
+    let other_leads = async {
+        loop {
+            let leader = metrics.borrow_watched().current_leader;
+            if let Some(leader) = leader.filter(|leader| *leader != own) {
+                return Some(leader);
+            }
+            metrics.changed().await.ok()?;
+        }
+    };
+    tokio::time::timeout(HAND_OVER_DEADLINE, other_leads)
+        .await
+        .ok()?
+}
+
+/// One change of a group's members.
+enum Step {
+    /// Returns when the learner has caught up.
+    Learner(u64, Member),
+    Change(ChangeMembers<u64, Member>),
+}
+
+/// Changes a membership. A leader that was just elected, or whose last change is on its way, is
+/// asked again for a while.
+async fn patiently(group: &Group, step: &Step) -> Result<(), MemberError> {
+    let deadline = tokio::time::Instant::now() + CHANGE_PATIENCE;
+    loop {
+        let changed = match step {
+            Step::Learner(node, place) => group.raft.add_learner(*node, place.clone(), true).await,
+            Step::Change(change) => group.raft.change_membership(change.clone(), false).await,
         };
-        // Without a successor in time the others elect one.
-        drop(tokio::time::timeout(HAND_OVER_DEADLINE, other_leads).await);
+        let error = match changed {
+            Ok(_) => return Ok(()),
+            Err(RaftError::APIError(error)) => error,
+            Err(error) => return Err(refused(group, &error)),
+        };
+        let passes = match &error {
+            ClientWriteError::ForwardToLeader(forward) => {
+                forward.reason == ForwardReason::LeaseExpired && group.raft.is_leader()
+            }
+            ClientWriteError::ChangeMembershipError(error) => {
+                matches!(error, ChangeMembershipError::InProgress(_))
+            }
+            _ => false,
+        };
+        if !passes || tokio::time::Instant::now() >= deadline {
+            return Err(refused(group, &error));
+        }
+        tokio::time::sleep(CHANGE_INTERVAL).await;
     }
 }
 

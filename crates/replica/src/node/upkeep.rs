@@ -9,13 +9,16 @@ use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
 
-use super::Node;
+use super::{Node, NodeError};
 use crate::limits::{KEPT_SEGMENTS_MAX, SNAPSHOT_LOG_BYTES};
 use crate::log::ShardId;
 use crate::propose::Group;
 
 /// How often the log is looked at.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a snapshot that somebody waits for may take.
+const SNAPSHOT_DEADLINE: Duration = Duration::from_secs(600);
 
 /// What is remembered of the groups from one look to the next.
 #[derive(Debug, Default)]
@@ -85,6 +88,20 @@ impl Since {
 // === impl Node ===
 
 impl Node {
+    /// Takes a snapshot of a group now, and waits until it is on the disk.
+    pub async fn snapshot(&self, shard: ShardId) -> Result<(), NodeError> {
+        let ended = |error: &dyn std::error::Error| NodeError::Raft(error.to_string());
+        let Some(group) = self.inner.groups.get(&shard) else {
+            return Ok(());
+        };
+        let applied = group.raft.metrics().borrow_watched().last_applied;
+        let triggered = group.raft.trigger().snapshot().await;
+        triggered.map_err(|error| ended(&error))?;
+        let taken = group.raft.wait(Some(SNAPSHOT_DEADLINE));
+        let taken = taken.metrics(|metrics| metrics.snapshot >= applied, "a snapshot");
+        taken.await.map(drop).map_err(|error| ended(&error))
+    }
+
     /// Takes snapshots as the log grows.
     pub(super) async fn keep_log_short(&self) {
         let mut upkeep = self.begin_upkeep();
