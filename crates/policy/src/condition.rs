@@ -185,6 +185,17 @@ impl Test {
         let Some(actual) = actual.filter(|value| !matches!(value, Value::Null)) else {
             return Truth::from(matches!(self, Self::Exists(false)));
         };
+        let exact = self.truth_of(actual);
+        // A program that keeps numbers as doubles would see another number in some fractions: where
+        // that makes a difference, nothing is decided.
+        match actual.as_doubles() {
+            Some(rounded) if self.truth_of(&rounded) != exact => Truth::Undecided,
+            _ => exact,
+        }
+    }
+
+    /// The truth of this test for an argument that is there.
+    fn truth_of(&self, actual: &Value<'_>) -> Truth {
         match self {
             Self::Equals(value) => value.same(actual).into(),
             Self::Differs(value) => (!value.same(actual)).into(),

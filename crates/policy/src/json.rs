@@ -233,6 +233,37 @@ impl Value<'_> {
         }
     }
 
+    /// The value as a program reads it that keeps numbers as doubles, as far as their fractions go;
+    /// `None`: no fraction is another number then.
+    pub(crate) fn as_doubles(&self) -> Option<Value<'static>> {
+        match self {
+            Value::Number(number) => number.as_double().map(Value::Number),
+            Value::Array(items) => {
+                let rounded: Vec<_> = items.iter().map(|item| item.value.as_doubles()).collect();
+                rounded.iter().any(Option::is_some).then(|| {
+                    let pairs = items.iter().zip(rounded);
+                    Value::Array(pairs.map(|(item, value)| item.with(value)).collect())
+                })
+            }
+            Value::Object(members) => {
+                let rounded: Vec<_> = members
+                    .iter()
+                    .map(|member| member.node.value.as_doubles())
+                    .collect();
+                rounded.iter().any(Option::is_some).then(|| {
+                    let pairs = members.iter().zip(rounded);
+                    let member = |(member, value): (&Member<'_>, _)| Member {
+                        name: Cow::Owned(member.name.to_string()),
+                        at: member.at,
+                        node: member.node.with(value),
+                    };
+                    Value::Object(pairs.map(member).collect())
+                })
+            }
+            Value::Null | Value::Bool(_) | Value::String(_) => None,
+        }
+    }
+
     /// The same value without the text that it was read from.
     pub fn into_owned(self) -> Value<'static> {
         match self {
@@ -271,6 +302,17 @@ impl Value<'_> {
 }
 
 impl Node<'_> {
+    /// This node with another value in it, or with its own.
+    fn with(&self, value: Option<Value<'static>>) -> Node<'static> {
+        match value {
+            Some(value) => Node {
+                value,
+                span: self.span,
+            },
+            None => self.clone().into_owned(),
+        }
+    }
+
     /// The same node without the text that it was read from.
     pub fn into_owned(self) -> Node<'static> {
         Node {

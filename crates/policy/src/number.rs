@@ -23,6 +23,11 @@ pub struct Decimal<'a> {
     digits: Cow<'a, str>,
 }
 
+/// So many digits a double always keeps, where it is not close to zero.
+const DOUBLE_DIGITS: usize = 15;
+/// See [`DOUBLE_DIGITS`]: smaller numbers than 10 to the minus this are close to zero.
+const DOUBLE_MAGNITUDE: i64 = 290;
+
 /// Why a text is no number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NumberError {
@@ -90,6 +95,23 @@ impl<'a> Decimal<'a> {
         let zeros = u32::try_from(length - self.digits.len()).ok()?;
         let units = digits.checked_mul(10_u64.checked_pow(zeros)?)?;
         (units <= UNITS_MAX).then_some(units)
+    }
+
+    /// The shortest number that a double spells which reads this one; `None` if that is this one,
+    /// as for every fraction that a double has ever written. Whole numbers are left alone: there are
+    /// programs enough that keep them exactly.
+    pub(crate) fn as_double(&self) -> Option<Decimal<'static>> {
+        let whole = i64::try_from(self.digits.len()).is_ok_and(|count| self.magnitude >= count);
+        let kept = self.digits.len() <= DOUBLE_DIGITS && self.magnitude > -DOUBLE_MAGNITUDE;
+        if whole || kept {
+            return None;
+        }
+        let sign = if self.negative { "-" } else { "" };
+        let text = format!("{sign}0.{}e{}", self.digits, self.magnitude);
+        let double = text.parse::<f64>().ok()?;
+        let shortest = format!("{double:e}");
+        let rounded = Decimal::parse(&shortest).ok()?.into_owned();
+        (rounded != *self).then_some(rounded)
     }
 
     /// The same number without the text that it was read from.

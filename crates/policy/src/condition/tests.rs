@@ -106,6 +106,59 @@ fn equality_is_decided_for_every_type() {
     }
 }
 
+/// An agent must not slip past a rule by a fraction that the server rounds away.
+#[test]
+fn a_fraction_that_a_double_would_round_across_the_line_leaves_it_undecided() {
+    let close = ["9999.99999999999999999", "99999999999999999999e-16"];
+    for actual in close {
+        for (operator, decided) in [
+            (Operator::Lt, None),
+            (Operator::Lte, Some(Truth::True)),
+            (Operator::Gt, Some(Truth::False)),
+            (Operator::Gte, None),
+            (Operator::Eq, None),
+            (Operator::Neq, None),
+        ] {
+            let got = truth(operator, "10000", Some(actual));
+            let name = operator.name();
+            assert_eq!(got, decided.unwrap_or(Truth::Undecided), "{name} {actual}");
+        }
+        for (operator, value, nested) in [
+            (Operator::In, "[1,10000]", actual.to_owned()),
+            (Operator::NotIn, "[10000]", actual.to_owned()),
+            (Operator::Contains, "10000", format!("[1,{actual}]")),
+            (
+                Operator::Eq,
+                "{\"a\":[10000]}",
+                format!("{{\"a\":[{actual}]}}"),
+            ),
+        ] {
+            let got = truth(operator, value, Some(&nested));
+            assert_eq!(got, Truth::Undecided, "{} {nested}", operator.name());
+        }
+    }
+    assert_eq!(truth(Operator::Eq, "0", Some("1e-400")), Truth::Undecided);
+    assert_eq!(
+        truth(Operator::Eq, "0.1", Some("0.10000000000000001")),
+        Truth::Undecided
+    );
+    // What a double wrote, and whole numbers, are what they are.
+    for (operator, value, actual, expected) in [
+        (Operator::Eq, "0.1", "0.1", Truth::True),
+        (Operator::Eq, "0.3", "0.30000000000000004", Truth::False),
+        (Operator::Lt, "0.3", "0.30000000000000004", Truth::False),
+        (
+            Operator::Gt,
+            "9007199254740992",
+            "9007199254740993",
+            Truth::True,
+        ),
+        (Operator::Lt, "1", "5e-324", Truth::True),
+    ] {
+        assert_eq!(truth(operator, value, Some(actual)), expected, "{actual}");
+    }
+}
+
 #[test]
 fn paths_descend_objects_only() {
     let arguments = r#"{"a":{"b":{"c":1}},"d":[{"b":2}],"e.f":3,"g":null,"":{"h":4}}"#;
