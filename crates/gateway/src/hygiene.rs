@@ -52,12 +52,7 @@ pub fn check<'a>(
     hosts: &Hosts,
     origins: &[String],
 ) -> Result<Target<'a>, Refusal> {
-    check_framing(head)?;
-    check_single(&head.headers)?;
-    check_size(head)?;
-    check_host(&head.headers, hosts)?;
-    check_origin(&head.headers, origins)?;
-    let server = server_of(head)?;
+    let server = check_head(head, hosts, origins)?;
     let verb = match head.method {
         Method::POST => Verb::Post,
         Method::GET => Verb::Get,
@@ -69,6 +64,22 @@ pub fn check<'a>(
         Verb::Get | Verb::Delete => check_no_body(&head.headers)?,
     }
     Ok(Target { server, verb })
+}
+
+/// Checks the head of a browser's question what a page may do.
+pub fn check_question(head: &Parts, hosts: &Hosts, origins: &[String]) -> Result<(), Refusal> {
+    check_head(head, hosts, origins)?;
+    check_no_body(&head.headers)
+}
+
+/// What holds for every request; gives the server that it names.
+fn check_head<'a>(head: &'a Parts, hosts: &Hosts, origins: &[String]) -> Result<&'a str, Refusal> {
+    check_framing(head)?;
+    check_single(&head.headers)?;
+    check_size(head)?;
+    check_host(&head.headers, hosts)?;
+    check_origin(&head.headers, origins)?;
+    server_of(head)
 }
 
 /// Whether the connection should end after this request. The HTTP parser drops a `Content-Length`

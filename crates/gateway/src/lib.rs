@@ -13,12 +13,13 @@
 //! * [`forward`], [`gate`]: sending it while its units hold;
 //! * [`relay`], [`sse`], [`inspect`], [`filter`], [`reply`]: the answer;
 //! * [`settle`]: what becomes of the units.
-//! * [`status`], [`answer`], [`headers`]: what the gateway says itself.
+//! * [`status`], [`answer`], [`headers`], [`cors`]: what the gateway says itself.
 //! * [`counters`]: the seam to the counter service. [`config`], [`limits`]: settings and maxima.
 
 pub mod answer;
 pub mod bearer;
 pub mod config;
+pub mod cors;
 pub mod counters;
 pub mod decide;
 pub mod denial;

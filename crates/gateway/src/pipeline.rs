@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::answer::{self, Body, Caller};
 use crate::config::{Config, Snapshot};
+use crate::cors;
 use crate::counters::Counters;
 use crate::forward::Upstreams;
 use crate::guarded::{Lasting, guard};
@@ -104,13 +105,25 @@ impl<C: Counters> Gateway<C> {
     /// Answers one request.
     pub(crate) async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
         let (head, body) = request.into_parts();
-        let mut response = self.answer(&head, body).await;
+        let mut response = match cors::is_question(&head) {
+            true => self.answer_browser(&head),
+            false => self.answer(&head, body).await,
+        };
+        cors::allow(&head, &self.0.config.origins, &mut response);
         if hygiene::ends_connection(&head) {
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+
+    /// A browser asks what a page may do: without a token, and it gets nothing but that.
+    fn answer_browser(&self, head: &Parts) -> Response<Body> {
+        match hygiene::check_question(head, &self.0.config.hosts, &self.0.config.origins) {
+            Ok(()) => cors::answer(),
+            Err(refusal) => self.0.refuse(&refusal, Caller::Unknown),
+        }
     }
 
     async fn answer(&self, head: &Parts, body: Incoming) -> Response<Body> {

@@ -44,6 +44,18 @@ enum Content {
     Other,
 }
 
+// === impl Content ===
+
+impl Content {
+    fn form(self) -> Option<HeaderValue> {
+        match self {
+            Self::Json => Some(HeaderValue::from_static("application/json")),
+            Self::Events => Some(HeaderValue::from_static("text/event-stream")),
+            Self::Other => None,
+        }
+    }
+}
+
 // === impl Reply ===
 
 impl Reply {
@@ -66,7 +78,12 @@ impl Reply {
             self.settling.settle(End::Unknown);
             return self.refuse(&Refusal::UpstreamUnreadable);
         }
-        match content(&head.headers) {
+        let content = content(&head.headers);
+        // In its own words: what was inspected as UTF-8 is not to be read as anything else.
+        if let Some(form) = content.form() {
+            headers.insert(CONTENT_TYPE, form);
+        }
+        match content {
             Content::Events if status.is_success() => {
                 let Self {
                     inspector,

@@ -1,5 +1,6 @@
 //! The real gateway on loopback in front of a scripted upstream.
 
+mod browsers;
 mod calls;
 mod channels;
 mod lifecycle;
@@ -8,3 +9,4 @@ mod smuggling;
 mod support;
 mod tasks;
 mod tls;
+mod wire;

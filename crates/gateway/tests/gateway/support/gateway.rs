@@ -37,6 +37,7 @@ pub(crate) struct RigBuilder {
     age: Duration,
     roots: RootCertStore,
     tasks: bool,
+    origins: Vec<String>,
 }
 
 /// A running gateway, and what it was given.
@@ -103,6 +104,7 @@ impl Default for RigBuilder {
             age: Duration::ZERO,
             roots: RootCertStore::empty(),
             tasks: false,
+            origins: Vec::new(),
         }
     }
 }
@@ -142,6 +144,12 @@ impl RigBuilder {
     /// The authorities that may vouch for upstreams.
     pub(crate) fn roots(mut self, roots: RootCertStore) -> Self {
         self.roots = roots;
+        self
+    }
+
+    /// A page that may call.
+    pub(crate) fn origin(mut self, origin: &str) -> Self {
+        self.origins.push(origin.to_owned());
         self
     }
 
@@ -202,7 +210,7 @@ impl RigBuilder {
         };
         Config {
             hosts: Hosts::Any,
-            origins: Vec::new(),
+            origins: self.origins.clone(),
             master_key: Arc::clone(key),
             session_keys: SessionKeys::new(vec![session_key]).expect("keys"),
             registry_staleness_max: Duration::from_secs(3_600),
