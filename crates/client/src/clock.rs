@@ -45,6 +45,12 @@ pub(crate) fn valid_until_us(sent_us: u64, valid_for_ms: u64) -> u64 {
     sent_us.saturating_add(shortened_us(valid_for_ms))
 }
 
+/// A duration of the log clock, in microseconds of this clock that are surely not less.
+pub(crate) fn lengthened_us(ms: u64) -> u64 {
+    // (ms + 1) * 1000 * (1 + 0.005): durations of the service are rounded down.
+    ms.saturating_add(1).saturating_mul(1_005)
+}
+
 /// A duration of the log clock, in microseconds of this clock that are surely not more.
 pub(crate) fn shortened_us(ms: u64) -> u64 {
     // ms * 1000 * (1 - 0.005)

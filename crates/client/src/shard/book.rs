@@ -39,6 +39,8 @@ pub(crate) struct Book {
     deadlines: BTreeSet<(Instant, u64)>,
     /// Asks that are not on their way.
     waiting: VecDeque<u64>,
+    /// Asks that wait for the end of a window, and when it is surely over.
+    resting: BTreeSet<(Instant, u64)>,
     refunds: Refunds,
     /// Messages without answer, by tag.
     in_flight: BTreeMap<u64, Sent>,
@@ -118,6 +120,7 @@ impl Book {
             next_ask: 0,
             deadlines: BTreeSet::new(),
             waiting: VecDeque::new(),
+            resting: BTreeSet::new(),
             refunds: Refunds::default(),
             in_flight: BTreeMap::new(),
             next_tag: 0,
@@ -169,6 +172,13 @@ impl Book {
             }
             self.abandon(no, now);
         }
+        while let Some((until, no)) = self.resting.first().copied() {
+            if now < until {
+                break;
+            }
+            self.resting.pop_first();
+            self.waiting.push_front(no);
+        }
         // Also while nothing can be sent, so that an outage piles nothing up.
         self.skip_gone(now);
         while let Some(id) = self.refunds.expire(now) {
@@ -179,8 +189,13 @@ impl Book {
 
     /// When [`Book::tick`] is next needed.
     pub(crate) fn next_tick(&self) -> Option<Instant> {
-        let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
-        deadline.into_iter().chain(self.refunds.expiry()).min()
+        let first = |dues: &BTreeSet<(Instant, u64)>| dues.first().map(|(due, _)| *due);
+        let dues = [
+            first(&self.deadlines),
+            first(&self.resting),
+            self.refunds.expiry(),
+        ];
+        dues.into_iter().flatten().min()
     }
 
     /// When the oldest message without answer was sent.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{Ask, Book, EpochState, Sending, Sent};
 use crate::ack::SeqWindow;
-use crate::clock::valid_until_us;
+use crate::clock::{lengthened_us, valid_until_us};
 use crate::decision::{Decision, Invalid, Path, Position};
 use crate::limits::{MESSAGE_CHARS_MAX, REASKS_MAX};
 use crate::shard::{Reply, Want};
@@ -285,7 +285,9 @@ impl Book {
     /// `otherwise`.
     fn ask_anew(&mut self, no: u64, otherwise: Decision, now: Instant) {
         self.leave_epoch(no);
-        if !self.draw_anew(no) {
+        if self.draw_anew(no) {
+            self.waiting.push_front(no);
+        } else {
             self.refuse(no, otherwise, now);
         }
     }
@@ -297,7 +299,8 @@ impl Book {
         }
     }
 
-    /// Lets an ask wait for another id, unless it has had too many.
+    /// Lets an ask have another id, unless it has had too many. It is not among those that wait
+    /// yet.
     fn draw_anew(&mut self, no: u64) -> bool {
         let Some(ask) = self.asks.get_mut(&no) else {
             return false;
@@ -309,7 +312,6 @@ impl Book {
         ask.id = None;
         ask.is_uncertain = false;
         ask.is_in_flight = false;
-        self.waiting.push_front(no);
         true
     }
 
@@ -318,12 +320,14 @@ impl Book {
         let valid_until_us = valid_until_us(context.sent_us, valid_for_ms);
         let Some(id) = self.asks[&no].id else { return };
         if now_us >= valid_until_us {
-            // Its windows are over: the units are given back and asked for once more.
+            // It came too late to be used: the units are given back, and asked for once more. Not
+            // before the window is over, or the next admission would be late as well.
             self.shared.stats.count_stale().add(1);
             self.refund(id, context.now);
-            if !self.draw_anew(no)
-                && let Some(ask) = self.forget(no)
-            {
+            if self.draw_anew(no) {
+                let over = context.now + Duration::from_micros(lengthened_us(valid_for_ms));
+                self.resting.insert((over, no));
+            } else if let Some(ask) = self.forget(no) {
                 let _ = ask.reply.send(Reply::Refused(Decision::Unavailable));
             }
             return;

@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use quotum_api::counter::{DecideRequest, DecideResponse, Decided, NotDecided, decide_response};
@@ -18,17 +19,25 @@ struct Desk {
 }
 
 fn desk(messages_max: usize) -> Desk {
-    let clock = Clock::new(|| 1_000_000);
+    desk_with_clock(messages_max).0
+}
+
+/// And the clock of admissions, in microseconds.
+fn desk_with_clock(messages_max: usize) -> (Desk, Arc<AtomicU64>) {
+    let now_us = Arc::new(AtomicU64::new(1_000_000));
+    let shown = now_us.clone();
+    let clock = Clock::new(move || shown.load(Ordering::Relaxed));
     let shared = Arc::new(Shared::new(clock, Arc::<Stats>::default()));
     let bounds = Bounds {
         asks_max: 100_000,
         commands_max: 256,
         messages_max,
     };
-    Desk {
+    let desk = Desk {
         book: Book::new(0, bounds, shared),
         now: Instant::now(),
-    }
+    };
+    (desk, now_us)
 }
 
 fn items() -> Items {
@@ -45,14 +54,18 @@ fn items() -> Items {
 }
 
 fn admitted() -> Outcome {
+    admitted_for(60_000)
+}
+
+fn admitted_for(valid_for_ms: u64) -> Outcome {
     let state = ItemState {
         fits: true,
         remaining: 9,
         max: 10,
-        reset_after_ms: 60_000,
+        reset_after_ms: valid_for_ms,
     };
     Outcome::Admitted {
-        valid_for_ms: 60_000,
+        valid_for_ms,
         items: [state].into_iter().collect(),
     }
 }
@@ -386,4 +399,44 @@ fn an_outage_piles_nothing_up() {
         Some(desk.book.seqs.acked() + 1),
         "nothing is open"
     );
+}
+
+#[test]
+fn an_admission_that_comes_too_late_is_asked_for_again_in_the_next_window() {
+    let (mut desk, clock) = desk_with_clock(4);
+    let mut answer = desk.ask();
+    desk.open(1);
+    let (tag, ..) = desk.single();
+    // The answer takes 100 ms, and its window has 40 ms to go.
+    clock.store(1_100_000, Ordering::Relaxed);
+    desk.decide(tag, vec![admitted_for(40)]);
+    // Only the refund goes out: 40 ms later the window may not be over, if clocks differ.
+    let (tag, what, ..) = desk.single();
+    assert_eq!(what, "refund");
+    desk.decide(tag, vec![Outcome::Refunded { units: 1 }]);
+    desk.now += Duration::from_millis(40);
+    assert!(desk.message().is_none(), "the window is not over");
+    let due = desk.book.next_tick().unwrap();
+    assert!(due < desk.now + Duration::from_millis(5));
+    desk.now = due;
+    let (tag, what, epoch, seq) = desk.single();
+    assert_eq!((what, epoch, seq), ("acquire", 1, 2));
+    desk.decide(tag, vec![admitted()]);
+    assert!(matches!(answer.try_recv(), Ok(Reply::Admitted { .. })));
+}
+
+#[test]
+fn a_request_that_waits_for_the_next_window_keeps_its_deadline() {
+    let (mut desk, clock) = desk_with_clock(4);
+    let mut answer = desk.ask();
+    desk.open(1);
+    let (tag, ..) = desk.single();
+    clock.store(9_000_000, Ordering::Relaxed);
+    desk.decide(tag, vec![admitted_for(5_000)]);
+    assert_eq!(desk.single().1, "refund");
+    desk.now += DEADLINE;
+    assert!(desk.message().is_none());
+    assert_eq!(refused(&mut answer), Decision::Unavailable);
+    desk.now += DEADLINE * 3;
+    assert!(desk.message().is_none(), "it is not asked any more");
 }
