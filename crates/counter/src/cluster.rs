@@ -74,7 +74,10 @@ fn node_to_wire((id, member, health): (u64, Member, Result<Health, String>)) -> 
 fn refused(error: MemberError) -> Status {
     let text = error.to_string();
     match error {
-        MemberError::Unreachable { .. } | MemberError::NoLeader(_) => Status::unavailable(text),
+        // Another node knows more.
+        MemberError::Unreachable { .. } | MemberError::NoLeader(_) | MemberError::NoCluster => {
+            Status::unavailable(text)
+        }
         MemberError::UnknownNode(_) | MemberError::UnknownShard(_) => Status::not_found(text),
         _ => Status::failed_precondition(text),
     }

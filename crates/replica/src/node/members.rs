@@ -82,6 +82,9 @@ impl Node {
 
     /// Removes a node from every group.
     pub async fn remove(&self, node: u64) -> Result<(), MemberError> {
+        if self.cluster().is_none() {
+            return Err(MemberError::NoCluster);
+        }
         if !self.members().contains_key(&node) {
             return Err(MemberError::UnknownNode(node));
         }
