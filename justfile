@@ -36,13 +36,13 @@ setup-e2e:
 # The end-to-end scenarios with the release binary: `just e2e burst` for some of them
 e2e *ARGS: setup-e2e
     cargo build --release --package quotum
-    QUOTUM_BIN=target/release/quotum QUOTUM_REQUIRE_ALL=1 {{e2e}} {{ARGS}}
+    QUOTUM_BIN={{justfile_directory()}}/target/release/quotum QUOTUM_REQUIRE_ALL=1 {{e2e}} {{ARGS}}
 
 # Real processes, broken on purpose, with the release binary: `just cluster kills` for some of them
 cluster *ARGS:
     tests/cluster/setup
     cargo build --release --package quotum
-    QUOTUM_BIN=target/release/quotum QUOTUM_REQUIRE_ALL=1 cargo test --workspace --test cluster -- {{ARGS}}
+    QUOTUM_BIN={{justfile_directory()}}/target/release/quotum QUOTUM_REQUIRE_ALL=1 cargo test --workspace --test cluster -- {{ARGS}}
 
 # Each fuzz target for so many seconds
 fuzz SECONDS="60":

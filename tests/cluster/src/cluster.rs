@@ -81,10 +81,23 @@ impl Cluster {
         &found.expect("scenarios name nodes that they made").host
     }
 
+    pub fn metrics_url(&self, number: u8) -> String {
+        let found = self.nodes.iter().find(|node| node.number == number);
+        found
+            .expect("scenarios name nodes that they made")
+            .metrics_url()
+    }
+
+    /// All nodes.
+    pub fn numbers(&self) -> Vec<u8> {
+        self.nodes.iter().map(|node| node.number).collect()
+    }
+
     /// All nodes but one.
     pub fn others(&self, number: u8) -> Vec<u8> {
-        let numbers = self.nodes.iter().map(|node| node.number);
-        numbers.filter(|other| *other != number).collect()
+        let mut numbers = self.numbers();
+        numbers.retain(|other| *other != number);
+        numbers
     }
 
     pub fn asked(&self) -> &[Asked] {
@@ -195,6 +208,15 @@ impl Cluster {
             .arg("--admin-token-file")
             .arg(&self.secrets.token_file);
         tokio::task::spawn_blocking(move || shell::run(&mut command)).await?
+    }
+
+    /// Ends a node that is a member no more.
+    pub fn discard(&mut self, number: u8) -> Result {
+        self.asked.retain(|asked| asked.node != number);
+        let ended = self.node(number).end()?;
+        self.nodes.retain(|node| node.number != number);
+        ensure!(ended, "node {number} did not end when it was asked to");
+        Ok(())
     }
 
     /// Ends every node, as an operator would, and tells where their data is.

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use quotum_api::cluster::StatusResponse;
 use quotum_checker::history::{Edge, Phase};
 use quotum_e2e::bench::Bench;
 use quotum_e2e::ensure;
@@ -10,15 +11,15 @@ use quotum_e2e::failure::Result;
 use quotum_e2e::poll;
 
 use crate::cluster::{self, Cluster};
-use crate::limits::{FAILOVER_MAX, HEAL_MAX, READY_MAX};
+use crate::limits::{FAILOVER_MAX, HEAL_MAX, READY_MAX, SMALL_SEGMENT_BYTES};
 use crate::load::{Demand, Load};
 use crate::recorder::Recorder;
 use crate::status::{GROUP, group};
-use crate::verdict;
-use crate::watch::{self, Watch};
+use crate::verdict::Evidence;
+use crate::watch::{self, Sight, Watch};
 
 /// Before the first fault, and after the last: long enough for whole windows of most counters.
-const CALM: Duration = Duration::from_secs(6);
+pub const CALM: Duration = Duration::from_secs(6);
 
 /// A scenario in progress.
 #[derive(Debug)]
@@ -83,6 +84,11 @@ impl<'a> Course<'a> {
         self.calm_us.push((from_us, self.recorder.now_us()));
     }
 
+    /// Where log time was, as the watch saw it so far.
+    pub fn sights(&self) -> Vec<Sight> {
+        self.watch.sights()
+    }
+
     /// A fault begins.
     pub fn begin(&self, name: &'static str, nodes: &[u8]) -> Fault {
         Fault {
@@ -120,9 +126,71 @@ impl<'a> Course<'a> {
         Ok(())
     }
 
+    /// Starts another node, and adds it to the cluster as an operator does.
+    pub async fn add_node(&mut self, number: u8) -> Result {
+        self.cluster.prepare_node(self.bench, number, None)?;
+        let node = self.cluster.node(number);
+        node.segment_bytes = SMALL_SEGMENT_BYTES;
+        node.start()?;
+        let address = node.peer_address().to_string();
+        let asked = self.cluster.asked().last().cloned();
+        self.watch.add(asked.expect("it was just prepared"));
+        self.add(&address).await
+    }
+
+    /// Lets a node in that came back with an empty disk: under its id there is another now.
+    pub async fn readmit(&mut self, number: u8) -> Result {
+        let (id, address) = (number.to_string(), self.cluster.node(number).peer_address());
+        self.cluster.command(&["cluster", "remove", &id]).await?;
+        self.add(&address.to_string()).await
+    }
+
+    async fn add(&self, address: &str) -> Result {
+        // It must serve peers before it can be added.
+        poll::until("the node to be added", HEAL_MAX, async || {
+            self.cluster.command(&["cluster", "add", address]).await?;
+            Ok(Some(()))
+        })
+        .await
+    }
+
+    /// Removes a node from the cluster as an operator does, and ends it.
+    pub async fn remove_node(&mut self, number: u8) -> Result {
+        let id = number.to_string();
+        self.cluster.command(&["cluster", "remove", &id]).await?;
+        self.cluster.discard(number)
+    }
+
+    /// Waits until these nodes vote, and no others.
+    pub async fn voters(&self, expected: &[u8]) -> Result {
+        let expected: Vec<u64> = expected.iter().copied().map(u64::from).collect();
+        poll::until(
+            &format!("the voters to be {expected:?}"),
+            HEAL_MAX,
+            async || {
+                let statuses = self.cluster.statuses().await;
+                let are = |status: &StatusResponse| {
+                    status.shards.iter().all(|shard| {
+                        let mut voters = shard.voters.clone();
+                        voters.sort_unstable();
+                        voters == expected
+                    })
+                };
+                let all = statuses.len() == self.cluster.nodes.len() && statuses.iter().all(are);
+                Ok(all.then_some(()))
+            },
+        )
+        .await
+    }
+
+    /// Ends in peace: it serves again, and everything that was decided is sound.
+    pub async fn finish(self) -> Result {
+        self.end_all().await?.is_sound()
+    }
+
     /// All faults are over and all nodes that shall be up are started: it must serve again, and
-    /// everything that was decided must be sound.
-    pub async fn finish(mut self) -> Result {
+    /// then end. Gives all that is known of it.
+    pub async fn end_all(mut self) -> Result<Evidence<'a>> {
         cluster::all_run(&mut self.cluster)?;
         let healed_us = self.recorder.now_us();
         self.cluster.agreed(HEAL_MAX).await?;
@@ -146,6 +214,6 @@ impl<'a> Course<'a> {
             applied = group(&status, GROUP).map_or(0, |group| group.applied_index);
         }
         let disks = cluster.end()?;
-        verdict::of(bench, &recorder, &calm_us, &disks, applied)
+        Evidence::gather(bench, &recorder, calm_us, disks, applied)
     }
 }

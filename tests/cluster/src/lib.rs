@@ -8,6 +8,36 @@
 //! in any window, no request was charged twice, every denial was due, nothing that was acknowledged
 //! was lost, and all nodes ended with the same state.
 //!
+//! What holds of every scenario: the checker finds nothing; no answer takes longer than its deadline;
+//! while nothing is broken every request is decided; after the last fault everything is served again
+//! within [`limits::HEAL_MAX`], and all nodes agree, to the digest; every node ends when it is asked
+//! to; the logs on all disks are the same. And besides:
+//!
+//! | scenario | what is broken | what must hold besides |
+//! |---|---|---|
+//! | [`kills`](scenarios) | a follower is killed | the leader stays, every request is decided |
+//! | | the leader is killed, twice, before gateways | decisions go on within [`limits::FAILOVER_MAX`]; what gateways let through ran, once |
+//! | | three of five are killed | nothing is decided until they are back |
+//! | | all are killed, twice | |
+//! | | the leader sleeps for 10 s | its successor decides soon, and stays when it wakes |
+//! | `partitions` | leader and one more of five are cut off | the majority decides soon; its leader stays when they heal, without a storm of terms |
+//! | | the leader hears nobody; nobody hears the leader | decisions go on soon, without a storm of terms |
+//! | | two of three do not see each other | between followers: every request is decided; beside the leader: it goes on |
+//! | `wire` | a tenth of all packets is lost; packets are held 20 to 40 ms, and reordered | it goes on |
+//! | `clocks` | one wall clock jumps by an hour, either way, or drifts by 5 %: the leader's, or a follower's that then leads | log time stays within 500 ms of real time |
+//! | `disks` | a disk is full: a follower's, then the leader's | the node ends and says why, the others serve; it comes back when there is space |
+//! | | a sync fails once | the node ends, though all later syncs would succeed |
+//! | | syncs take 300 ms: a follower's, then the leader's | every request is decided |
+//! | | all nodes lose their power, three times, with what was not synced | |
+//! | | the same with `durability = "os"` | the checker **must find** that decisions were lost |
+//! | `strangers` | votes and entries of another protocol, another cluster, for another node | they are refused, no request notices |
+//! | `members` | rolling restart, before gateways | every request is decided, no call is refused for want of a counter |
+//! | | 3 to 5 to 3 nodes, with snapshots, the leader leaves too | every request is decided |
+//! | | the leader dies and comes back with an empty disk | it is told nothing under its old id, and let in when it is removed and added |
+//!
+//! Not here: an upgrade between two builds that speak different protocols. There is one protocol so
+//! far, and a node refuses every other.
+//!
 //! `just cluster` runs all of it in about ten minutes, `just cluster disk` what has `disk` in its
 //! name. What a machine lacks is said, and the scenarios that need it are ignored; with
 //! `QUOTUM_REQUIRE_ALL=1` they fail. A history that fails is kept in `target/cluster`.
@@ -15,7 +45,7 @@
 //! # Layout
 //! * [`scenarios`]: what is broken, and what must hold. [`course`]: what all of them have in common.
 //! * [`sandbox`], [`network`], [`needs`]: the surroundings. [`cluster`], [`node`], [`status`]: the
-//!   nodes.
+//!   nodes. [`front`], [`upstream`]: gateways before them, and what is behind those.
 //! * [`delay`], [`wall`], [`disk`]: what is broken beside processes and firewalls.
 //! * [`load`], [`watch`], [`recorder`], [`logged`], [`verdict`]: the history and what is thought of
 //!   it.
@@ -24,6 +54,7 @@ pub mod cluster;
 pub mod course;
 pub mod delay;
 pub mod disk;
+pub mod front;
 pub mod limits;
 pub mod load;
 pub mod logged;
@@ -36,6 +67,7 @@ pub mod scenarios;
 pub mod secrets;
 pub mod shell;
 pub mod status;
+pub mod upstream;
 pub mod verdict;
 pub mod wall;
 pub mod watch;

@@ -28,8 +28,11 @@ pub const CLOCK_OFF_MS_MAX: u64 = 500;
 /// The segments of the nodes' logs: a whole scenario fits into a few, so that the checker sees the
 /// whole log.
 pub const SEGMENT_BYTES: i64 = 8 << 20;
-/// Segments that fill up every few seconds, so that snapshots are taken and sent.
-pub const SMALL_SEGMENT_BYTES: i64 = 128 << 10;
+/// Segments that fill up every few seconds, so that snapshots are taken and sent: the smallest that
+/// can be configured.
+pub const SMALL_SEGMENT_BYTES: i64 = 64 << 10;
+/// Segments that fill up within seconds, of a log that yet is never short of them.
+pub const BRIEF_SEGMENT_BYTES: i64 = 128 << 10;
 /// The size of a disk that is to be full.
 pub const SMALL_DISK_BYTES: u64 = 16 << 20;
 /// The size of the image that loses its power; XFS wants no less.

@@ -98,6 +98,15 @@ impl Host {
         ))
     }
 
+    /// How many packets the rules for incoming ones have dropped.
+    pub fn dropped(&self) -> Result<u64> {
+        let mut command = self.command("iptables");
+        let rules = shell::run(command.args(["-w", "-nvxL", "INPUT"]))?;
+        let counts = rules.lines().filter(|line| line.contains("DROP"));
+        let counts = counts.filter_map(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        Ok(counts.sum())
+    }
+
     /// All rules are gone.
     pub fn heal(&self) -> Result {
         self.firewall("-F")

@@ -29,6 +29,7 @@ pub struct Node {
     pub environment: Vec<(String, String)>,
     /// The size of the segments of its log: small ones make it take snapshots, and forget.
     pub segment_bytes: i64,
+    durability: &'static str,
     founders: Option<u8>,
     secrets: Secrets,
     data: PathBuf,
@@ -57,6 +58,7 @@ impl Node {
             program: program.to_owned(),
             environment: Vec::new(),
             segment_bytes: SEGMENT_BYTES,
+            durability: "fsync",
             founders,
             secrets: secrets.clone(),
             data,
@@ -79,6 +81,7 @@ impl Node {
         // The network is a namespace of its own, and faults are injected into what crosses it.
         put("insecure", vec!["listen", "peer_listen"].into());
         put("segment_bytes", self.segment_bytes.into());
+        put("durability", self.durability.into());
         put("log_format", "text".into());
         if let Some(founders) = self.founders {
             let peers = (1..=founders).map(|peer| {
@@ -140,6 +143,28 @@ impl Node {
 
     pub fn metrics_url(&self) -> String {
         format!("http://{}/metrics", self.address(ADMIN_PORT))
+    }
+
+    /// The settings of durability: `fsync` or `os`.
+    pub fn set_durability(&mut self, durability: &'static str) {
+        self.durability = durability;
+    }
+
+    /// Puts an empty disk in place of its own. It must not run.
+    pub fn lose_disk(&self) -> Result {
+        std::fs::remove_dir_all(&self.data)?;
+        Ok(std::fs::create_dir(&self.data)?)
+    }
+
+    /// Whether its log has forgotten its beginning: the first segment holds something else now.
+    pub fn has_purged(&self) -> bool {
+        !self.data.join("log-0000000000000001.seg").exists()
+    }
+
+    /// Everything that it logged so far.
+    pub fn log(&self) -> Result<String> {
+        let log = self.logs.join(format!("{}.log", self.name()));
+        Ok(String::from_utf8_lossy(&std::fs::read(log)?).into_owned())
     }
 
     /// Whether the process is there; a paused one is.

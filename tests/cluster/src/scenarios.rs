@@ -5,8 +5,13 @@ use quotum_e2e::failure::Result;
 
 use crate::needs::Need;
 
+mod clocks;
+mod disks;
 mod kills;
+mod members;
 mod partitions;
+mod strangers;
+mod wire;
 
 /// A scenario and what it cannot run without.
 pub struct Scenario {
@@ -29,6 +34,10 @@ macro_rules! scenario {
 }
 
 const FIREWALL: &[Need] = &[Need::Iptables];
+const QUEUE: &[Need] = &[Need::Queue];
+const FAKETIME: &[Need] = &[Need::Faketime];
+const SHIM: &[Need] = &[Need::Gcc];
+const POWER: &[Need] = &[Need::Xfs];
 
 /// All of them.
 pub fn all() -> Vec<Scenario> {
@@ -47,6 +56,23 @@ pub fn all() -> Vec<Scenario> {
         scenario!(
             partitions::nodes_that_do_not_all_see_each_other_go_on,
             FIREWALL
+        ),
+        scenario!(wire::lost_packets_cost_time_and_nothing_else, FIREWALL),
+        scenario!(wire::late_packets_cost_time_and_nothing_else, QUEUE),
+        scenario!(clocks::a_leader_whose_clock_jumps_moves_no_window, FAKETIME),
+        scenario!(clocks::a_follower_whose_clock_jumps_may_lead, FAKETIME),
+        scenario!(clocks::a_clock_that_drifts_moves_no_window, FAKETIME),
+        scenario!(disks::a_full_disk_stops_one_node_until_there_is_space, &[]),
+        scenario!(disks::a_failed_sync_ends_the_node, SHIM),
+        scenario!(disks::a_slow_disk_slows_nothing_but_its_leader, SHIM),
+        scenario!(disks::what_was_decided_outlives_a_loss_of_power, POWER),
+        scenario!(disks::without_syncs_a_loss_of_power_is_seen_to_lose, POWER),
+        scenario!(strangers::strangers_are_refused_and_change_nothing, &[]),
+        scenario!(members::a_rolling_restart_refuses_nothing, &[]),
+        scenario!(members::a_cluster_grows_and_shrinks_under_load, &[]),
+        scenario!(
+            members::a_node_that_lost_its_disk_comes_back_as_another,
+            &[]
         ),
     ]
 }

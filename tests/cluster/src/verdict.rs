@@ -6,7 +6,8 @@ use std::io::BufWriter;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use quotum_checker::history::{self, Answer, Event, What};
+use quotum_checker::Report;
+use quotum_checker::history::{self, Answer, Ask, Event, ItemState, What};
 use quotum_e2e::bench::Bench;
 use quotum_e2e::ensure;
 use quotum_e2e::failure::Result;
@@ -15,58 +16,173 @@ use crate::limits::DECISION_MAX;
 use crate::logged;
 use crate::recorder::Recorder;
 
-/// Judges everything that was recorded, together with the log up to `applied` on the disks of the
-/// nodes. A history that fails is kept.
-pub fn of(
-    bench: &Bench,
-    recorder: &Recorder,
-    calm_us: &[(u64, u64)],
-    disks: &[PathBuf],
-    applied: u64,
-) -> Result {
-    let history = recorder.history();
-    let mut events = logged::entries(disks, applied, &history)?;
-    bench.note(&format!(
-        "{} entries of the log, {applied} applied",
-        events.len()
-    ));
-    // An entry comes before the answers that tell when it was there.
-    events.extend(history);
-    events.sort_by_key(|event| event.at_us);
-    judged(bench, &events, calm_us).map_err(|failure| match keep(&events) {
-        Ok(file) => failure.during(format!("the history is in {file}")),
-        Err(unkept) => failure.during(format!("the history is lost ({unkept})")),
+/// All that is known of a run that has ended.
+#[derive(Debug)]
+pub struct Evidence<'a> {
+    bench: &'a Bench,
+    events: Vec<Event>,
+    calm_us: Vec<(u64, u64)>,
+    /// Where the nodes that were left have their data.
+    pub disks: Vec<PathBuf>,
+}
+
+// === impl Evidence ===
+
+impl<'a> Evidence<'a> {
+    /// Joins what was recorded with the log up to `applied` on the disks of the nodes.
+    pub(crate) fn gather(
+        bench: &'a Bench,
+        recorder: &Recorder,
+        calm_us: Vec<(u64, u64)>,
+        disks: Vec<PathBuf>,
+        applied: u64,
+    ) -> Result<Self> {
+        let history = recorder.history();
+        let mut events = logged::entries(&disks, applied, &history)?;
+        bench.note(&format!(
+            "{} entries of the log, {applied} applied",
+            events.len()
+        ));
+        // An entry comes before the answers that tell when it was there.
+        events.extend(history);
+        events.sort_by_key(|event| event.at_us);
+        Ok(Self {
+            bench,
+            events,
+            calm_us,
+            disks,
+        })
+    }
+
+    /// What the checker thinks of it.
+    pub fn report(&self) -> Result<Report> {
+        let report = quotum_checker::check(&self.events)?;
+        self.bench.note(&format!(
+            "{} decisions, {} faults, {} violations; {:?}",
+            report.decisions, report.faults, report.violations_total, report.coverage
+        ));
+        Ok(report)
+    }
+
+    /// Fails where something is wrong with it; the history is kept then.
+    pub fn is_sound(&self) -> Result {
+        self.judged().map_err(|failure| match keep(&self.events) {
+            Ok(file) => failure.during(format!("the history is in {file}")),
+            Err(unkept) => failure.during(format!("the history is lost ({unkept})")),
+        })
+    }
+
+    fn judged(&self) -> Result {
+        let report = self.report()?;
+        ensure!(
+            report.is_sound(),
+            "{} violations, first of all: {:#?}",
+            report.violations_total,
+            report.violations
+        );
+        for (sent_us, answered_us, answer) in answered(&self.events) {
+            let took = Duration::from_micros(answered_us - sent_us);
+            ensure!(took <= DECISION_MAX, "an answer took {took:?}: {answer:?}");
+            let is_calm = self
+                .calm_us
+                .iter()
+                .any(|(from_us, to_us)| *from_us <= sent_us && answered_us <= *to_us);
+            let is_decided = matches!(answer, Answer::Admitted { .. } | Answer::Denied { .. });
+            ensure!(
+                is_decided || !is_calm,
+                "{answer:?} while nothing was broken, {sent_us} to {answered_us}"
+            );
+        }
+        self.is_counted_once()
+    }
+
+    /// What a counter shows in the end is what its callers were told, if its window began before
+    /// them: every admitted unit, once, and nothing else but what may have become of requests
+    /// without an answer. Needs no log.
+    fn is_counted_once(&self) -> Result {
+        let began_us = self.events.first().map_or(0, |event| event.at_us);
+        for (key, shown_us, state, window_ms) in peeked(&self.events) {
+            let since_us = window_ms.saturating_sub(state.reset_after_ms) * 1_000;
+            if shown_us.saturating_sub(since_us) >= began_us {
+                continue;
+            }
+            let (told, unknown) = told(&self.events, key);
+            let used = state.max - state.remaining;
+            self.bench.note(&format!(
+                "{key}: {used} units used, {told} told, {unknown} unknown"
+            ));
+            ensure!(
+                (told..=told + unknown).contains(&used),
+                "{key}: callers were told {told} units, {unknown} are unknown, and {used} are used"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// What each counter showed in the end: its name, when, its state, the length of its windows.
+fn peeked(events: &[Event]) -> impl Iterator<Item = (&str, u64, ItemState, u64)> {
+    let mut asked = BTreeMap::new();
+    events.iter().filter_map(move |event| match &event.what {
+        What::Sent {
+            request,
+            ask: Ask::Peek { items },
+            ..
+        } => {
+            asked.insert(*request, items.first()?);
+            None
+        }
+        What::Answered {
+            request,
+            answer: Answer::Peeked { items },
+            ..
+        } => {
+            let item = asked.get(request)?;
+            Some((
+                item.key.as_str(),
+                event.at_us,
+                *items.first()?,
+                item.window_ms,
+            ))
+        }
+        _ => None,
     })
 }
 
-fn judged(bench: &Bench, events: &[Event], calm_us: &[(u64, u64)]) -> Result {
-    let report = quotum_checker::check(events)?;
-    let unknown = answered(events)
-        .filter(|(.., answer)| **answer == Answer::Unknown)
-        .count();
-    bench.note(&format!(
-        "{} decisions, {unknown} unknown, {} faults, {} violations; {:?}",
-        report.decisions, report.faults, report.violations_total, report.coverage
-    ));
-    ensure!(
-        report.is_sound(),
-        "{} violations, first of all: {:#?}",
-        report.violations_total,
-        report.violations
-    );
-    for (sent_us, answered_us, answer) in answered(events) {
-        let took = Duration::from_micros(answered_us - sent_us);
-        ensure!(took <= DECISION_MAX, "an answer took {took:?}: {answer:?}");
-        let is_calm = calm_us
-            .iter()
-            .any(|(from_us, to_us)| *from_us <= sent_us && answered_us <= *to_us);
-        let is_decided = matches!(answer, Answer::Admitted { .. } | Answer::Denied { .. });
-        ensure!(
-            is_decided || !is_calm,
-            "{answer:?} while nothing was broken, {sent_us} to {answered_us}"
-        );
+/// The units of a counter that callers were told they have, and those of requests without an
+/// answer.
+fn told(events: &[Event], key: &str) -> (u64, u64) {
+    let mut asked = BTreeMap::new();
+    for event in events {
+        match &event.what {
+            What::Sent {
+                request,
+                ask: Ask::Acquire { items },
+                ..
+            } => {
+                let items = items.iter().filter(|item| item.key == key);
+                asked.insert(*request, (items.map(|item| item.units).sum::<u64>(), None));
+            }
+            What::Answered {
+                request, answer, ..
+            } => {
+                if let Some((_, told)) = asked.get_mut(request) {
+                    *told = Some(answer);
+                }
+            }
+            What::GivenBack { request } => drop(asked.remove(request)),
+            _ => {}
+        }
     }
-    Ok(())
+    let (mut told, mut unknown) = (0, 0);
+    for (units, answer) in asked.into_values() {
+        match answer {
+            Some(Answer::Admitted { .. }) => told += units,
+            None | Some(Answer::Unknown) => unknown += units,
+            Some(_) => {}
+        }
+    }
+    (told, unknown)
 }
 
 /// When each acquire was sent and answered, and how.
@@ -74,7 +190,7 @@ fn answered(events: &[Event]) -> impl Iterator<Item = (u64, u64, &Answer)> {
     let mut sent = BTreeMap::new();
     events.iter().filter_map(move |event| match &event.what {
         What::Sent { request, ask, .. } => {
-            if matches!(ask, history::Ask::Acquire { .. }) {
+            if matches!(ask, Ask::Acquire { .. }) {
                 sent.insert(*request, event.at_us);
             }
             None

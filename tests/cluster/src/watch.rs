@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use quotum_api::cluster::StatusResponse;
 use quotum_checker::history::What;
+use quotum_replica::clock::{Clock as _, RealClock};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
@@ -12,13 +13,13 @@ use crate::limits::WATCH_EVERY;
 use crate::recorder::Recorder;
 use crate::status::{Asked, GROUP, group};
 
-/// Log time as a node showed it, and between which instants.
+/// Log time as a node showed it.
 #[derive(Debug, Clone, Copy)]
 pub struct Sight {
     pub node: u8,
-    pub asked_us: u64,
-    pub answered_us: u64,
     pub log_ms: u64,
+    /// The wall clock of this machine when the answer was there.
+    pub answered_wall_ms: u64,
     /// Whether it led then, and its log time was the newest there was.
     pub leads: bool,
 }
@@ -54,13 +55,12 @@ impl Watch {
             beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 beats.tick().await;
-                let asked_us = recorder.now_us();
                 // A node that is down or cut off says nothing: that is what faults are for.
                 let Ok(status) = node.status().await else {
                     continue;
                 };
                 note(&recorder, &status);
-                if let Some(sight) = sight(&status, node.node, asked_us, recorder.now_us()) {
+                if let Some(sight) = sight(&status, node.node) {
                     let mut sights = sights.lock().unwrap_or_else(PoisonError::into_inner);
                     sights.push(sight);
                 }
@@ -96,13 +96,12 @@ pub fn note(recorder: &Recorder, status: &StatusResponse) {
     }
 }
 
-fn sight(status: &StatusResponse, node: u8, asked_us: u64, answered_us: u64) -> Option<Sight> {
+fn sight(status: &StatusResponse, node: u8) -> Option<Sight> {
     let shard = group(status, GROUP)?;
     (shard.log_time_ms > 0).then_some(Sight {
         node,
-        asked_us,
-        answered_us,
         log_ms: shard.log_time_ms,
+        answered_wall_ms: RealClock.wall_ms(),
         leads: shard.leader == status.node,
     })
 }

@@ -7,6 +7,7 @@ use quotum_e2e::ensure;
 use quotum_e2e::failure::Result;
 
 use crate::course::Course;
+use crate::front::{Availability, Front};
 use crate::limits::HEAL_MAX;
 
 /// How long a fault is on.
@@ -34,6 +35,8 @@ pub(super) async fn a_dead_follower_is_not_noticed(bench: &Bench) -> Result {
 
 pub(super) async fn a_dead_leader_is_replaced_at_once(bench: &Bench) -> Result {
     let mut course = Course::start(bench, "leader killed", 3).await?;
+    let front = Front::start(bench, &course.cluster, 2).await?;
+    course.pass(FAULT).await;
     // Twice: the second time the first victim votes.
     for _ in 0..2 {
         let leader = course.cluster.leader().await?;
@@ -45,6 +48,7 @@ pub(super) async fn a_dead_leader_is_replaced_at_once(bench: &Bench) -> Result {
         course.end(&fault);
         course.cluster.agreed(HEAL_MAX).await?;
     }
+    front.settle(bench, Availability::MayLack).await?;
     course.finish().await
 }
 
@@ -73,12 +77,7 @@ pub(super) async fn without_a_majority_nothing_is_decided(bench: &Bench) -> Resu
 
 pub(super) async fn what_was_decided_outlives_the_death_of_all(bench: &Bench) -> Result {
     let mut course = Course::start(bench, "all killed", 3).await?;
-    let all: Vec<u8> = course
-        .cluster
-        .nodes
-        .iter()
-        .map(|node| node.number)
-        .collect();
+    let all = course.cluster.numbers();
     for _ in 0..2 {
         let fault = course.begin("kill all", &all);
         for node in &mut course.cluster.nodes {

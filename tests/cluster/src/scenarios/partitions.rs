@@ -96,6 +96,7 @@ pub(super) async fn nodes_that_do_not_all_see_each_other_go_on(bench: &Bench) ->
     stays(&course.cluster, leader, before).await?;
     let unknown = course.recorder.unknown_since(fault.since_us);
     ensure!(unknown == 0, "{unknown} requests were not decided");
+    was_cut(&course.cluster, others[0])?;
     heal(&course.cluster)?;
     course.end(&fault);
     // Then between the leader and one follower, while both see the third.
@@ -105,10 +106,18 @@ pub(super) async fn nodes_that_do_not_all_see_each_other_go_on(bench: &Bench) ->
     course.pass(CUT).await;
     let since_us = course.recorder.now_us();
     course.decided_after(since_us, HEAL_MAX).await?;
+    was_cut(&course.cluster, victim)?;
     heal(&course.cluster)?;
     course.end(&fault);
     course.cluster.agreed(HEAL_MAX).await?;
     course.finish().await
+}
+
+/// The firewall of a node has really dropped something: its neighbour went on to talk to it.
+fn was_cut(cluster: &Cluster, node: u8) -> Result {
+    let dropped = cluster.host(node).dropped()?;
+    ensure!(dropped > 0, "nothing was cut");
+    Ok(())
 }
 
 /// The leader is still this one, and it took few elections to get there.

@@ -1,0 +1,103 @@
+//! Nodes that come and go on purpose: a rolling restart, and a cluster that grows and shrinks.
+
+use std::time::Duration;
+
+use quotum_e2e::bench::Bench;
+use quotum_e2e::ensure;
+use quotum_e2e::failure::Result;
+use quotum_e2e::poll;
+
+use crate::cluster::Cluster;
+use crate::course::{CALM, Course};
+use crate::front::{Availability, Front};
+use crate::limits::{HEAL_MAX, SMALL_SEGMENT_BYTES};
+use crate::node::Node;
+use crate::status::{GROUP, group};
+
+/// Between two steps of an operator.
+const STEP: Duration = Duration::from_secs(2);
+/// The load fills enough segments within this.
+const PURGE_MAX: Duration = Duration::from_secs(60);
+
+pub(super) async fn a_rolling_restart_refuses_nothing(bench: &Bench) -> Result {
+    let mut course = Course::start(bench, "rolling restart", 3).await?;
+    let front = Front::start(bench, &course.cluster, 2).await?;
+    course.pass(CALM).await;
+    let begun_us = course.recorder.now_us();
+    for number in course.cluster.numbers() {
+        let fault = course.begin("restart", &[number]);
+        let node = course.cluster.node(number);
+        ensure!(node.end()?, "{} did not end by itself", node.name());
+        node.start()?;
+        course.end(&fault);
+        course.cluster.agreed(HEAL_MAX).await?;
+        course.pass(STEP).await;
+    }
+    let unknown = course.recorder.unknown_since(begun_us);
+    ensure!(unknown == 0, "{unknown} requests were not decided");
+    front.settle(bench, Availability::Always).await?;
+    course.finish().await
+}
+
+pub(super) async fn a_cluster_grows_and_shrinks_under_load(bench: &Bench) -> Result {
+    let mut cluster = Cluster::prepare(bench, 3)?;
+    for node in &mut cluster.nodes {
+        node.segment_bytes = SMALL_SEGMENT_BYTES;
+    }
+    cluster.start_all().await?;
+    let mut course = Course::of(bench, "3 to 5 to 3", cluster).await?;
+    let begun_us = course.recorder.now_us();
+    // Whoever comes now needs a snapshot.
+    let nodes = &course.cluster.nodes;
+    poll::until(
+        "all logs to forget their beginning",
+        PURGE_MAX,
+        async || Ok(nodes.iter().all(Node::has_purged).then_some(())),
+    )
+    .await?;
+    for number in [4, 5] {
+        let fault = course.begin("add node", &[number]);
+        course.add_node(number).await?;
+        course.end(&fault);
+        course.pass(STEP).await;
+    }
+    course.voters(&[1, 2, 3, 4, 5]).await?;
+    // The leader is among those that leave.
+    let leader = course.cluster.leader().await?;
+    let other = course.cluster.others(leader)[0];
+    for number in [other, leader] {
+        let fault = course.begin("remove node", &[number]);
+        course.remove_node(number).await?;
+        course.end(&fault);
+        course.pass(STEP).await;
+    }
+    let rest = course.cluster.numbers();
+    course.voters(&rest).await?;
+    let unknown = course.recorder.unknown_since(begun_us);
+    ensure!(unknown == 0, "{unknown} requests were not decided");
+    course.finish().await
+}
+
+pub(super) async fn a_node_that_lost_its_disk_comes_back_as_another(bench: &Bench) -> Result {
+    let mut course = Course::start(bench, "disk lost", 3).await?;
+    let victim = course.cluster.leader().await?;
+    let fault = course.begin("disk lost", &[victim]);
+    let node = course.cluster.node(victim);
+    node.kill();
+    node.lose_disk()?;
+    node.start()?;
+    course.failed_over(&fault).await?;
+    course.pass(CALM).await;
+    // It has forgotten its votes and its log: under its old id it must not count.
+    let asked = course.cluster.asked().iter();
+    let asked = asked.filter(|asked| asked.node == victim);
+    for asked in asked {
+        let status = asked.status().await?;
+        let applied = group(&status, GROUP).map_or(0, |group| group.applied_index);
+        ensure!(applied == 0, "the empty disk was filled up to {applied}");
+    }
+    course.readmit(victim).await?;
+    course.end(&fault);
+    course.voters(&[1, 2, 3]).await?;
+    course.finish().await
+}
