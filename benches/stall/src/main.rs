@@ -153,6 +153,7 @@ async fn start(folder: &Path, observer: Arc<Applied>) -> Result<Node, Failure> {
 
 const CAPS: Caps = Caps {
     counters_max: 100_000_000,
+    tenant_counters_max: 100_000_000,
 };
 
 fn histogram() -> Histogram<u64> {
