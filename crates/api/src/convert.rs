@@ -151,6 +151,20 @@ fn command_from_wire(
             acked_seq,
             items: items_from_wire(acquire.items).map_err(|e| e.within("acquire"))?,
         },
+        Some(command::Kind::Reserve(reserve)) => limit::Command::Reserve {
+            id: RequestId {
+                epoch,
+                seq: reserve.seq,
+            },
+            acked_seq,
+            items: items_from_wire(reserve.items).map_err(|e| e.within("reserve"))?,
+        },
+        Some(command::Kind::Confirm(confirm)) => limit::Command::Confirm {
+            id: RequestId {
+                epoch,
+                seq: confirm.seq,
+            },
+        },
         Some(command::Kind::Refund(refund)) => limit::Command::Refund {
             id: RequestId {
                 epoch,
@@ -171,6 +185,11 @@ pub fn command_to_wire(command: limit::Command) -> counter::Command {
             seq: id.seq,
             items: items_to_wire(items),
         }),
+        limit::Command::Reserve { id, items, .. } => command::Kind::Reserve(command::Reserve {
+            seq: id.seq,
+            items: items_to_wire(items),
+        }),
+        limit::Command::Confirm { id } => command::Kind::Confirm(command::Confirm { seq: id.seq }),
         limit::Command::Refund { id } => command::Kind::Refund(command::Refund { seq: id.seq }),
         limit::Command::Peek { items } => command::Kind::Peek(command::Peek {
             items: items_to_wire(items),
@@ -199,6 +218,21 @@ impl From<limit::Outcome> for counter::Outcome {
                 retry_after_ms,
                 items,
             } => outcome::Kind::Denied(outcome::Denied {
+                binding: u32::try_from(binding).unwrap_or(u32::MAX),
+                retry_after_ms,
+                items: states_to_wire(items),
+            }),
+            limit::Outcome::Reserved { hold_for_ms, items } => {
+                outcome::Kind::Reserved(outcome::Reserved {
+                    hold_for_ms,
+                    items: states_to_wire(items),
+                })
+            }
+            limit::Outcome::Contended {
+                binding,
+                retry_after_ms,
+                items,
+            } => outcome::Kind::Contended(outcome::Contended {
                 binding: u32::try_from(binding).unwrap_or(u32::MAX),
                 retry_after_ms,
                 items: states_to_wire(items),
@@ -238,13 +272,21 @@ impl TryFrom<counter::Outcome> for limit::Outcome {
             },
             Some(outcome::Kind::Denied(denied)) => {
                 let items = states_from_wire(&denied.items)?;
-                let binding = usize::try_from(denied.binding).unwrap_or(usize::MAX);
-                if binding >= items.len() {
-                    return Err(error("denied.binding", "no such item"));
-                }
                 Self::Denied {
-                    binding,
+                    binding: binding_from_wire("denied.binding", denied.binding, &items)?,
                     retry_after_ms: denied.retry_after_ms,
+                    items,
+                }
+            }
+            Some(outcome::Kind::Reserved(reserved)) => Self::Reserved {
+                hold_for_ms: reserved.hold_for_ms,
+                items: states_from_wire(&reserved.items)?,
+            },
+            Some(outcome::Kind::Contended(contended)) => {
+                let items = states_from_wire(&contended.items)?;
+                Self::Contended {
+                    binding: binding_from_wire("contended.binding", contended.binding, &items)?,
+                    retry_after_ms: contended.retry_after_ms,
                     items,
                 }
             }
@@ -283,6 +325,14 @@ impl TryFrom<counter::Outcome> for limit::Outcome {
                 items: states_from_wire(&peeked.items)?,
             },
         })
+    }
+}
+
+fn binding_from_wire(place: &str, at: u32, items: &ItemStates) -> Result<usize, ConvertError> {
+    let at = usize::try_from(at).unwrap_or(usize::MAX);
+    match at < items.len() {
+        true => Ok(at),
+        false => Err(error(place, "no such item")),
     }
 }
 

@@ -16,12 +16,13 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::decision::{Decision, Invalid, PeekError, Route};
 use crate::dialer::Dialer;
-use crate::limits::SHUTDOWN_MAX;
+use crate::limits::{CONTENDED_MARGIN, CONTENDED_PAUSE, SHUTDOWN_MAX};
 use crate::nodes::Nodes;
+use crate::reservation::{self, Reservation};
 use crate::shard::owner::Owner;
 use crate::shard::{Reply, ShardHandle, Shared, Want, link};
 use crate::stats::Stats;
-use crate::ticket::{Taken, Ticket};
+use crate::ticket::Ticket;
 
 /// The client of the counter service. Clones share everything; its tasks end with the last of
 /// them, or with [`Client::shutdown`].
@@ -42,10 +43,10 @@ struct Inner {
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
-type Shards = Arc<[ShardHandle]>;
+pub(crate) type Shards = Arc<[ShardHandle]>;
 
 /// The items of one shard, by their place in the request.
-type Group = (u32, SmallVec<[usize; 1]>);
+pub(crate) type Group = (u32, SmallVec<[usize; 1]>);
 
 // === impl Client ===
 
@@ -86,9 +87,8 @@ impl Client {
     /// the ticket comes with [`Decision::Admitted`] and only then. A caller that stops waiting
     /// gets its units refunded.
     ///
-    /// Items in several shards are several decisions: they are taken in the order of the shards,
-    /// and given back if a later shard does not admit. In between they are charged, so that
-    /// another request may be denied because of them.
+    /// Items in several shards are reserved in each, in the order of the shards, and confirmed when
+    /// all are: see [`crate::reservation`].
     pub async fn acquire(&self, items: Vec<(Route, Item)>) -> (Decision, Option<Ticket>) {
         if let Err(refusal) = check(&items) {
             return (Decision::Invalid(refusal), None);
@@ -158,59 +158,53 @@ impl Client {
         let Some(shards) = self.shards().await else {
             return (Decision::Unavailable, None);
         };
-        let mut states: ItemStates = items.iter().map(|(_, item)| untouched(item)).collect();
-        let mut taken: Vec<Taken> = Vec::new();
-        let mut last = None;
-        for (shard, places) in group(&items, &shards) {
-            let asked = pick(&items, &places);
-            // What was taken before is refunded when it is dropped without a ticket.
-            match shards[shard as usize]
-                .ask(Want::Acquire, asked, deadline)
-                .await
-            {
-                Reply::Admitted {
-                    taken: part,
+        let groups = group(&items, &shards);
+        let [(shard, _)] = groups[..] else {
+            return self.reserve_by(&items, &groups, &shards, deadline).await;
+        };
+        let asked = items.into_iter().map(|(_, item)| item).collect();
+        let shard = &shards[shard as usize];
+        match shard.ask(Want::Acquire, asked, deadline).await {
+            Reply::Admitted {
+                taken,
+                items,
+                position,
+            } => {
+                let ticket = Ticket::new(vec![taken], self.inner.clock.clone());
+                (Decision::Admitted { items, position }, Some(ticket))
+            }
+            Reply::Refused(decision) | Reply::Contended(decision) => (decision, None),
+            _ => (Decision::Unavailable, None),
+        }
+    }
+
+    /// Reserves in every shard and confirms everywhere, again and again until it is decided or the
+    /// deadline has come.
+    async fn reserve_by(
+        &self,
+        items: &[(Route, Item)],
+        groups: &[Group],
+        shards: &Shards,
+        deadline: Instant,
+    ) -> (Decision, Option<Ticket>) {
+        loop {
+            match reservation::reserve(items, groups, shards, deadline).await {
+                Reservation::Confirmed {
+                    taken,
                     items,
                     position,
                 } => {
-                    place(&mut states, &places, &items);
-                    taken.push(part);
-                    last = Some(position);
+                    let ticket = Ticket::new(taken, self.inner.clock.clone());
+                    return (Decision::Admitted { items, position }, Some(ticket));
                 }
-                Reply::Refused(Decision::Denied {
-                    binding,
-                    retry_after,
-                    items,
-                    path,
-                    position,
-                }) => {
-                    place(&mut states, &places, &items);
-                    let binding = places[binding];
-                    let items = states;
-                    let denied = Decision::Denied {
-                        binding,
-                        retry_after,
-                        items,
-                        path,
-                        position,
-                    };
-                    return (denied, None);
+                Reservation::Refused(decision) => return (decision, None),
+                Reservation::Contended(decision) if is_late(deadline) => return (decision, None),
+                Reservation::Lapsed if is_late(deadline) => return (Decision::Unavailable, None),
+                Reservation::Contended(_) | Reservation::Lapsed => {
+                    tokio::time::sleep(CONTENDED_PAUSE).await;
                 }
-                Reply::Refused(decision) => return (decision, None),
-                Reply::Peeked(_) => return (Decision::Unavailable, None),
             }
         }
-        let Some(position) = last else {
-            return (Decision::Unavailable, None);
-        };
-        let ticket = Ticket::new(taken, self.inner.clock.clone());
-        (
-            Decision::Admitted {
-                items: states,
-                position,
-            },
-            Some(ticket),
-        )
     }
 
     async fn peek_by(
@@ -329,18 +323,23 @@ fn group(items: &[(Route, Item)], shards: &[ShardHandle]) -> Vec<Group> {
     groups.into_iter().collect()
 }
 
-fn pick(items: &[(Route, Item)], places: &[usize]) -> Items {
+/// Whether there is no time left to try once more.
+fn is_late(deadline: Instant) -> bool {
+    Instant::now() + CONTENDED_PAUSE + CONTENDED_MARGIN >= deadline
+}
+
+pub(crate) fn pick(items: &[(Route, Item)], places: &[usize]) -> Items {
     places.iter().map(|at| items[*at].1.clone()).collect()
 }
 
-fn place(states: &mut ItemStates, places: &[usize], of_places: &[ItemState]) {
+pub(crate) fn place(states: &mut ItemStates, places: &[usize], of_places: &[ItemState]) {
     for (at, state) in places.iter().zip(of_places) {
         states[*at] = *state;
     }
 }
 
 /// An item whose counter was not asked.
-fn untouched(item: &Item) -> ItemState {
+pub(crate) fn untouched(item: &Item) -> ItemState {
     ItemState {
         fits: true,
         remaining: item.max,

@@ -24,6 +24,7 @@ pub mod dialer;
 pub mod limits;
 mod nodes;
 pub mod registry;
+mod reservation;
 mod shard;
 pub mod stats;
 mod ticket;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quotum_limit::limits::{BATCH_COMMANDS_MAX, DEDUP_TTL_MS, SLOTS_MAX};
+use quotum_limit::limits::{BATCH_COMMANDS_MAX, DEDUP_TTL_MS, HOLD_MS, SLOTS_MAX};
 
 /// The most counter nodes in a configuration.
 pub const NODES_MAX: usize = 15;
@@ -83,6 +83,21 @@ pub const DENIALS_MAX: usize = 8_192;
 
 /// How long a denial is remembered.
 pub const DENIAL_US_MAX: u64 = 1_000_000;
+
+/// How long a request waits while units that others have reserved stand in its way, before it is
+/// asked again.
+pub const CONTENDED_PAUSE: Duration = Duration::from_millis(10);
+
+/// How long before its deadline such a request is denied: time for the answer to arrive.
+pub const CONTENDED_MARGIN: Duration = Duration::from_millis(50);
+const _: () = assert!(
+    HOLD_MS < DEADLINE.as_millis() as u64,
+    "holds end within a request's time"
+);
+
+/// How long a request that has reserved units in one shard waits for those of the others: what
+/// is left of the hold is for confirming them.
+pub const RESERVE_WAIT: Duration = Duration::from_millis(HOLD_MS / 10 * 6);
 
 /// The shortest and the longest pause after a failure; a random part of it is left out.
 pub const BACKOFF_MIN: Duration = Duration::from_millis(10);

@@ -14,7 +14,7 @@ pub(crate) mod refunds;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use quotum_limit::{ItemStates, Items};
+use quotum_limit::{ItemStates, Items, RequestId};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -28,7 +28,20 @@ use crate::ticket::{Desk, Taken};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Want {
     Acquire,
+    /// Units that are held until they are confirmed.
+    Reserve,
+    /// Keeps what was reserved under this id.
+    Confirm(RequestId),
     Peek,
+}
+
+// === impl Want ===
+
+impl Want {
+    /// Whether it takes units, under an id of its own.
+    pub(crate) fn takes(self) -> bool {
+        matches!(self, Self::Acquire | Self::Reserve)
+    }
 }
 
 /// A question, until when it is worth an answer, and where that goes. The asker may leave.
@@ -47,6 +60,19 @@ pub(crate) enum Reply {
         items: ItemStates,
         position: Position,
     },
+    /// Held, to be confirmed.
+    Reserved {
+        taken: Taken,
+        items: ItemStates,
+    },
+    Confirmed {
+        valid_until_us: u64,
+        position: Position,
+    },
+    /// What was reserved is free again, or its admission is over.
+    Lapsed,
+    /// Denied because of units that others have reserved: for now.
+    Contended(Decision),
     /// Any decision but an admission.
     Refused(Decision),
     Peeked(ItemStates),
@@ -95,7 +121,7 @@ impl Shared {
 impl ShardHandle {
     /// Asks, and waits for the answer: until the deadline, if the caller does.
     pub(crate) async fn ask(&self, want: Want, items: Items, deadline: Instant) -> Reply {
-        if want == Want::Acquire
+        if want.takes()
             && let Some(decision) = self.refuse(&items)
         {
             return Reply::Refused(decision);

@@ -14,6 +14,7 @@ pub struct Stats {
     refunds: Count,
     refunds_forfeited: Count,
     denials_cached: Count,
+    contended: Count,
     stale: Count,
     unavailable: Count,
 }
@@ -71,6 +72,8 @@ counts! {
     refunds_forfeited, count_refunds_forfeited;
     /// Denials answered from the deny cache.
     denials_cached, count_denials_cached;
+    /// Requests asked again because of units that others had reserved.
+    contended, count_contended;
     /// Admissions that were over when they arrived.
     stale, count_stale;
     /// Decisions answered as unavailable.

@@ -76,6 +76,15 @@ impl Taken {
             desk,
         }
     }
+
+    pub(crate) fn id(&self) -> RequestId {
+        self.id
+    }
+
+    /// What was reserved is confirmed, and may be used until then.
+    pub(crate) fn confirm(&mut self, valid_until_us: u64) {
+        self.valid_until_us = valid_until_us;
+    }
 }
 
 impl Drop for Taken {

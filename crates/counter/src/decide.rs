@@ -163,6 +163,11 @@ fn label(outcome: &Outcome) -> Option<CounterOutcome> {
         Outcome::Expired => Some(CounterOutcome::Expired),
         Outcome::Exhausted(_) => Some(CounterOutcome::Exhausted),
         Outcome::Invalid(_) => Some(CounterOutcome::Invalid),
-        Outcome::Opened { .. } | Outcome::Refunded { .. } | Outcome::Peeked { .. } => None,
+        // Asked again, and counted when it is decided.
+        Outcome::Opened { .. }
+        | Outcome::Refunded { .. }
+        | Outcome::Peeked { .. }
+        | Outcome::Reserved { .. }
+        | Outcome::Contended { .. } => None,
     }
 }

@@ -120,6 +120,20 @@ impl Command {
                 out.number(3);
                 encode_items(items, out);
             }
+            Self::Reserve {
+                id,
+                acked_seq,
+                items,
+            } => {
+                out.number(4);
+                id.encode(out);
+                out.number(*acked_seq);
+                encode_items(items, out);
+            }
+            Self::Confirm { id } => {
+                out.number(5);
+                id.encode(out);
+            }
         }
     }
 
@@ -138,6 +152,14 @@ impl Command {
             }),
             3 => Ok(Self::Peek {
                 items: decode_items(input)?,
+            }),
+            4 => Ok(Self::Reserve {
+                id: RequestId::decode(input)?,
+                acked_seq: input.number()?,
+                items: decode_items(input)?,
+            }),
+            5 => Ok(Self::Confirm {
+                id: RequestId::decode(input)?,
             }),
             _ => Err(input.error("unknown kind of command")),
         }

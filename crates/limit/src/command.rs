@@ -80,6 +80,15 @@ pub enum Command {
         acked_seq: u64,
         items: Items,
     },
+    /// As [`Command::Acquire`], for a time: what is not confirmed within [`crate::limits::HOLD_MS`] is
+    /// given back.
+    Reserve {
+        id: RequestId,
+        acked_seq: u64,
+        items: Items,
+    },
+    /// Keeps what `id` has reserved.
+    Confirm { id: RequestId },
     /// Gives back what `id` took: once, within the same windows only, never below zero.
     Refund { id: RequestId },
     /// Reads the items' counters, and changes nothing.
@@ -123,7 +132,21 @@ pub enum Outcome {
         retry_after_ms: Option<u64>,
         items: ItemStates,
     },
-    /// The id was refunded, before or after it was decided.
+    /// All units are held, to be confirmed within that time.
+    Reserved {
+        hold_for_ms: u64,
+        items: ItemStates,
+    },
+    /// Only units that are reserved and not confirmed yet stand in the way. Nothing was decided and
+    /// nothing is remembered: ask again under the same id.
+    Contended {
+        /// The item that binds.
+        binding: usize,
+        /// When holds have ended at the latest.
+        retry_after_ms: u64,
+        items: ItemStates,
+    },
+    /// The id was refunded or its hold has ended, before or after it was decided.
     Cancelled,
     /// The epoch is unknown, or the id was acknowledged or forgotten: nothing was charged now.
     Expired,

@@ -23,6 +23,11 @@ pub const SLOTS_MAX: u64 = 65_536;
 /// acknowledges it before. A client retries under one id for less than this.
 pub const DEDUP_TTL_MS: u64 = 30_000;
 
+/// How long reserved units are held without being confirmed, in milliseconds of log time: longer
+/// than a leader change, and shorter than a client asks for others.
+pub const HOLD_MS: u64 = 1_000;
+const _: () = assert!(HOLD_MS + MARK_MS < DEDUP_TTL_MS);
+
 /// An epoch that sends nothing for this long is forgotten: its client opens another.
 pub const EPOCH_IDLE_MS_MAX: u64 = 600_000;
 

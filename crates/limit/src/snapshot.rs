@@ -13,7 +13,7 @@ use crate::state::client::Client;
 use crate::state::counters::Counters;
 use crate::state::part::{Units, View};
 use crate::state::ring::{Grid, SPOTS_MAX, Spot};
-use crate::state::verdict::{Held, Slot, Verdict};
+use crate::state::verdict::{Held, Kind, Slot, Verdict};
 use crate::{LogTime, Stamp};
 
 #[cfg(test)]
@@ -96,7 +96,8 @@ impl State {
             decode_counter(&mut input, &mut state.counters, log)?;
         }
         input.end()?;
-        state.clients.pass(log);
+        state.find_holds();
+        state.pass();
         Ok(state)
     }
 }
@@ -215,7 +216,7 @@ impl Client {
             let seq = watermark.checked_add(input.number()?);
             let seq = seq.filter(|seq| *seq > last && *seq <= highest);
             last = seq.ok_or_else(|| input.error("a seq is out of its place"))?;
-            client.slots.put(last, Slot::decode(input)?);
+            client.put(last, Slot::decode(input)?);
         }
         Ok(client)
     }
@@ -230,6 +231,7 @@ impl Slot {
             Self::Resolved(verdict) => {
                 out.number(2);
                 out.number(u64::from(verdict.admitted));
+                out.number(verdict.kind.code());
                 out.number(verdict.held.len() as u64);
                 for held in &verdict.held {
                     held.encode(out);
@@ -243,11 +245,16 @@ impl Slot {
             1 => Ok(Self::Cancelled),
             2 => {
                 let admitted = input.flag()?;
+                let kind = Kind::from_code(input.number()?);
                 let mut held: SmallVec<[Held; 1]> = SmallVec::new();
                 for _ in 0..input.size(ITEMS_MAX)? {
                     held.push(Held::decode(input)?);
                 }
-                let verdict = Verdict { admitted, held };
+                let verdict = Verdict {
+                    admitted,
+                    kind,
+                    held,
+                };
                 if !admitted && verdict.binding(LogTime::ZERO).is_none() {
                     return Err(input.error("a denial that nothing denies"));
                 }

@@ -8,16 +8,19 @@ use smallvec::SmallVec;
 use crate::command::{
     Bound, Caller, Command, Item, ItemState, ItemStates, Items, Outcome, Refusal, RequestId,
 };
-use crate::limits::{ITEMS_MAX, UNITS_MAX};
+use crate::limits::{HOLD_MS, ITEMS_MAX, UNITS_MAX};
 use crate::{Batch, Caps, LogTime, Stamp, Tenant};
 
 pub(crate) mod census;
 pub(crate) mod client;
 pub(crate) mod clients;
 pub(crate) mod counters;
+pub(crate) mod holds;
 #[cfg(test)]
 pub(crate) mod model;
 pub(crate) mod part;
+#[cfg(test)]
+mod reserve;
 pub(crate) mod ring;
 #[cfg(test)]
 mod sliding;
@@ -30,7 +33,8 @@ pub(crate) mod verdict;
 
 use clients::Clients;
 use counters::{Counters, Place, Times};
-use verdict::{Held, Slot, Verdict};
+use holds::Holds;
+use verdict::{Charge, Held, Kind, Slot, Verdict};
 
 /// Everything that a shard's log has built. `Clone` shares the counters until they are touched.
 #[derive(Debug, Clone)]
@@ -39,18 +43,23 @@ pub struct State {
     pub(crate) last: Stamp,
     pub(crate) counters: Counters,
     pub(crate) clients: Clients,
+    holds: Holds,
     /// Seen by nothing but [`State::repeats`].
     repeats: u64,
 }
 
 /// One decided item: where its counter is and how it stands before the command.
+#[derive(Clone, Copy)]
 struct Plan {
     place: Place,
+    /// Units of all the command's items with this counter.
+    wanted: u64,
     /// Units of all the command's items with this counter; 0 on all but the first of them.
     units: u64,
     /// Whether those are more than the counter ever admits.
     hopeless: bool,
     fits: bool,
+    charged: u64,
     remaining: u64,
     max: u64,
     times: Times,
@@ -74,6 +83,7 @@ impl State {
             last: Stamp::default(),
             counters: Counters::new(hash_seed),
             clients: Clients::new(),
+            holds: Holds::default(),
             repeats: 0,
         }
     }
@@ -129,9 +139,37 @@ impl State {
             // Not the highest: a term that has seen none says so, and the next does not step.
             reference_ms: stamp.reference_ms,
         };
-        self.counters.pass(self.last.log);
-        self.clients.pass(self.last.log);
+        self.pass();
         self.counters.sweep(self.last.log, commands);
+    }
+
+    /// Does what is due at the log time reached.
+    pub(crate) fn pass(&mut self) {
+        let now = self.last.log;
+        // Holds first: what they took may be counted still, and their ids are not forgotten yet.
+        while let Some((until, id)) = self.holds.due(now) {
+            let cancel = |client: &mut client::Client| client.put(id.seq, Slot::Cancelled);
+            let charges = match self.clients.change(id.epoch, cancel) {
+                Some(Some(Slot::Resolved(verdict))) => verdict.charges(),
+                _ => SmallVec::new(),
+            };
+            self.holds.end(id, until, &charges);
+            self.give_back(&charges);
+        }
+        self.counters.pass(now);
+        self.clients.pass(now);
+    }
+
+    /// Finds the holds that a snapshot's ids are made of.
+    pub(crate) fn find_holds(&mut self) {
+        for (epoch, client) in self.clients.iter() {
+            for (seq, slot) in client.slots.iter() {
+                if let (Some(until), Slot::Resolved(verdict)) = (slot.hold(), slot) {
+                    let id = RequestId { epoch, seq };
+                    self.holds.begin(id, until, &verdict.charges());
+                }
+            }
+        }
     }
 
     /// Applies a log entry: one outcome for each of its commands.
@@ -163,7 +201,16 @@ impl State {
                 id,
                 acked_seq,
                 items,
-            } => self.acquire(*id, *acked_seq, items),
+            } => self.acquire(*id, *acked_seq, Kind::Acquire, items),
+            Command::Reserve {
+                id,
+                acked_seq,
+                items,
+            } => {
+                let until = self.last.log.plus_ms(HOLD_MS);
+                self.acquire(*id, *acked_seq, Kind::Reserve(until), items)
+            }
+            Command::Confirm { id } => self.confirm(*id),
             Command::Refund { id } => self.refund(*id),
             Command::Peek { items } => self.peek(items),
         }
@@ -186,7 +233,7 @@ impl State {
         }
     }
 
-    fn acquire(&mut self, id: RequestId, acked_seq: u64, items: &Items) -> Outcome {
+    fn acquire(&mut self, id: RequestId, acked_seq: u64, kind: Kind, items: &Items) -> Outcome {
         if id.seq == 0 {
             return Outcome::Invalid(Refusal::SeqZero);
         }
@@ -201,7 +248,7 @@ impl State {
             Ok(match client.slot(id.seq) {
                 None => None,
                 Some(Slot::Cancelled) => Some(Outcome::Cancelled),
-                Some(Slot::Resolved(verdict)) => Some(verdict.again(now, items)),
+                Some(Slot::Resolved(verdict)) => Some(verdict.again(now, kind, items)),
             })
         });
         match earlier {
@@ -217,16 +264,15 @@ impl State {
             return Outcome::Exhausted(Bound::Ids);
         }
 
-        let denies = |(plan, item): (&Plan, &Item)| !plan.fits && !item.shadow;
-        if plans.iter().zip(items).any(denies) {
+        if denies(&plans, items) {
             self.learn(items, &plans);
-            return self.deny(id, items, &plans);
+            return self.deny(id, kind, items, plans);
         }
         if let Some(bound) = self.full(items, &plans) {
             return Outcome::Exhausted(bound);
         }
         self.learn(items, &plans);
-        self.admit(id, items, plans)
+        self.admit(id, kind, items, plans)
     }
 
     /// The bound that the counters which a command would add go beyond.
@@ -246,7 +292,12 @@ impl State {
         (live > self.caps.counters_max).then_some(Bound::Counters)
     }
 
-    fn deny(&mut self, id: RequestId, items: &Items, plans: &Plans) -> Outcome {
+    fn deny(&mut self, id: RequestId, kind: Kind, items: &Items, plans: Plans) -> Outcome {
+        let sure = self.without_holds(items, &plans);
+        if !denies(&sure, items) {
+            return self.contended(items, &plans);
+        }
+        let plans = sure;
         let held = plans.iter().zip(items).map(|(plan, item)| Held {
             item: item.clone(),
             charged: 0,
@@ -263,12 +314,40 @@ impl State {
             id,
             Verdict {
                 admitted: false,
+                kind,
                 held,
             },
         )
     }
 
-    fn admit(&mut self, id: RequestId, items: &Items, plans: Plans) -> Outcome {
+    /// How the items stand if nothing that is held is confirmed: what a denial may rest on.
+    fn without_holds(&self, items: &Items, plans: &Plans) -> Plans {
+        let sure = |(plan, item): (&Plan, &Item)| {
+            let held = match plan.place.is_live() {
+                true => self.holds.of(item, plan.times.end),
+                false => 0,
+            };
+            let remaining = plan.max.saturating_sub(plan.charged.saturating_sub(held));
+            Plan {
+                remaining,
+                fits: plan.fits || plan.wanted <= remaining,
+                ..*plan
+            }
+        };
+        plans.iter().zip(items).map(sure).collect()
+    }
+
+    fn contended(&self, items: &Items, plans: &Plans) -> Outcome {
+        let stands = |(plan, item): (&Plan, &Item)| !plan.fits && !item.shadow;
+        let binding = plans.iter().zip(items).position(stands);
+        Outcome::Contended {
+            binding: binding.expect("an item stands in the way"),
+            retry_after_ms: HOLD_MS,
+            items: self.states(plans),
+        }
+    }
+
+    fn admit(&mut self, id: RequestId, kind: Kind, items: &Items, plans: Plans) -> Outcome {
         let now = self.last.log;
         let mut held = SmallVec::with_capacity(plans.len());
         for (plan, item) in plans.into_iter().zip(items) {
@@ -300,17 +379,56 @@ impl State {
             id,
             Verdict {
                 admitted: true,
+                kind,
                 held,
             },
         )
+    }
+
+    fn confirm(&mut self, id: RequestId) -> Outcome {
+        if id.seq == 0 {
+            return Outcome::Invalid(Refusal::SeqZero);
+        }
+        let now = self.last.log;
+        let confirmed = self.clients.act(id.epoch, now, |client| {
+            client.see(id.seq, now)?;
+            let Some(Slot::Resolved(verdict)) = client.slot(id.seq) else {
+                return Err(Outcome::Cancelled);
+            };
+            match (verdict.admitted, verdict.kind) {
+                (true, Kind::Confirmed) => Err(verdict.outcome(now)),
+                (true, Kind::Reserve(until)) => {
+                    let verdict = Verdict {
+                        kind: Kind::Confirmed,
+                        ..verdict.clone()
+                    };
+                    let charges = verdict.charges();
+                    let outcome = verdict.outcome(now);
+                    client.put(id.seq, Slot::Resolved(verdict));
+                    Ok((until, charges, outcome))
+                }
+                _ => Err(Outcome::Invalid(Refusal::IdReused)),
+            }
+        });
+        match confirmed {
+            None => Outcome::Expired,
+            Some(Err(outcome)) => outcome,
+            Some(Ok((until, charges, outcome))) => {
+                self.holds.end(id, until, &charges);
+                outcome
+            }
+        }
     }
 
     /// Remembers a verdict, and answers with it.
     fn resolve(&mut self, id: RequestId, verdict: Verdict) -> Outcome {
         let now = self.last.log;
         let outcome = verdict.outcome(now);
+        if let (true, Kind::Reserve(until)) = (verdict.admitted, verdict.kind) {
+            self.holds.begin(id, until, &verdict.charges());
+        }
         let put = |client: &mut client::Client| {
-            client.slots.put(id.seq, Slot::Resolved(verdict));
+            client.put(id.seq, Slot::Resolved(verdict));
         };
         self.clients.act(id.epoch, now, put);
         outcome
@@ -327,21 +445,35 @@ impl State {
             if client.slot(id.seq).is_none() && !has_room {
                 return Err(Outcome::Exhausted(Bound::Ids));
             }
-            Ok(client.slots.put(id.seq, Slot::Cancelled))
+            Ok(client.put(id.seq, Slot::Cancelled))
         });
-        let charges = match cancelled {
+        let slot = match cancelled {
             None => return Outcome::Expired,
             Some(Err(outcome)) => return outcome,
-            Some(Ok(Some(Slot::Resolved(verdict)))) => verdict.charges(),
-            Some(Ok(Some(Slot::Cancelled) | None)) => SmallVec::new(),
+            Some(Ok(slot)) => slot,
         };
+        let hold = slot.as_ref().and_then(Slot::hold);
+        let charges = match slot {
+            Some(Slot::Resolved(verdict)) => verdict.charges(),
+            Some(Slot::Cancelled) | None => SmallVec::new(),
+        };
+        if let Some(until) = hold {
+            self.holds.end(id, until, &charges);
+        }
+        let units = self.give_back(&charges);
+        Outcome::Refunded { units }
+    }
+
+    /// Gives back what still counts, and says how many units that are.
+    fn give_back(&mut self, charges: &[Charge]) -> u64 {
+        let now = self.last.log;
         let mut units = 0;
         for (item, end, charged) in charges {
-            if end > now {
-                units += self.counters.refund(&item, end, charged);
+            if *end > now {
+                units += self.counters.refund(item, *end, *charged);
             }
         }
-        Outcome::Refunded { units }
+        units
     }
 
     /// Finds the items' counters and how they stand, without changing anything.
@@ -367,9 +499,11 @@ impl State {
             plans.push(Plan {
                 times: self.counters.times(&place, item, now),
                 place,
+                wanted: units.total,
                 units: if units.first { units.total } else { 0 },
                 hopeless,
                 fits,
+                charged,
                 remaining,
                 max,
                 retry_at,
@@ -410,6 +544,12 @@ impl Plan {
     fn charges(&self) -> bool {
         self.fits && self.units > 0
     }
+}
+
+/// Whether an item that may deny has no units.
+fn denies(plans: &Plans, items: &Items) -> bool {
+    let mut items = plans.iter().zip(items);
+    items.any(|(plan, item)| !plan.fits && !item.shadow)
 }
 
 struct Summed {

@@ -270,8 +270,10 @@ fn gather(
 /// The bytes of a command in an entry, at the most.
 pub(crate) fn estimate(command: &Command) -> usize {
     match command {
-        Command::Open { .. } | Command::Refund { .. } => 24,
-        Command::Acquire { items, .. } | Command::Peek { items } => {
+        Command::Open { .. } | Command::Refund { .. } | Command::Confirm { .. } => 24,
+        Command::Acquire { items, .. }
+        | Command::Reserve { items, .. }
+        | Command::Peek { items } => {
             24 + items
                 .iter()
                 .map(|item| 48 + item.key.as_bytes().len())

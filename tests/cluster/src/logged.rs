@@ -110,6 +110,9 @@ fn command(command: &quotum_limit::Command, outcome: &Outcome) -> Command {
             (Some(*id), *acked_seq, Ask::Acquire { items })
         }
         quotum_limit::Command::Refund { id } => (Some(*id), 0, Ask::Refund),
+        quotum_limit::Command::Reserve { .. } | quotum_limit::Command::Confirm { .. } => {
+            panic!("calls of one shard reserve nothing: {command:?}")
+        }
         quotum_limit::Command::Peek { items } => {
             let items = items.iter().map(item).collect();
             (None, 0, Ask::Peek { items })
@@ -164,6 +167,9 @@ pub fn answer(outcome: &Outcome) -> Answer {
             items: states(items),
             cached: false,
         },
+        Outcome::Reserved { .. } | Outcome::Contended { .. } => {
+            panic!("calls of one shard reserve nothing: {outcome:?}")
+        }
         Outcome::Cancelled => Answer::Cancelled,
         Outcome::Expired => Answer::Expired,
         Outcome::Exhausted(_) => Answer::Exhausted,

@@ -36,6 +36,12 @@ fn commands_survive_the_wire() {
             items: [item(), other].into_iter().collect(),
         },
         Command::Refund { id },
+        Command::Reserve {
+            id,
+            acked_seq: 2,
+            items: [item()].into_iter().collect(),
+        },
+        Command::Confirm { id },
         Command::Peek {
             items: [item()].into_iter().collect(),
         },
@@ -78,6 +84,15 @@ fn outcomes_survive_the_wire() {
         },
         Outcome::Cancelled,
         Outcome::Expired,
+        Outcome::Reserved {
+            hold_for_ms: 900,
+            items: items.clone(),
+        },
+        Outcome::Contended {
+            binding: 0,
+            retry_after_ms: 900,
+            items: items.clone(),
+        },
         Outcome::Exhausted(Bound::Counters),
         Outcome::Exhausted(Bound::Requests),
         Outcome::Exhausted(Bound::Epochs),

@@ -39,7 +39,7 @@ pub(crate) struct Book {
     deadlines: BTreeSet<(Instant, u64)>,
     /// Asks that are not on their way.
     waiting: VecDeque<u64>,
-    /// Asks that wait for the end of a window, and when it is surely over.
+    /// Asks that wait for the end of a window, or of what others have reserved, and until when.
     resting: BTreeSet<(Instant, u64)>,
     refunds: Refunds,
     /// Messages without answer, by tag.
@@ -149,7 +149,10 @@ impl Book {
             items,
             deadline,
             reply,
-            id: None,
+            id: match want {
+                Want::Confirm(id) => Some(id),
+                Want::Acquire | Want::Reserve | Want::Peek => None,
+            },
             is_in_flight: false,
             is_uncertain: false,
             goes_alone: false,
@@ -257,7 +260,7 @@ impl Book {
         }
         self.skip_gone(now);
         let first = self.waiting.front().and_then(|no| self.asks.get(no));
-        first.is_some_and(|ask| ask.want == Want::Acquire && ask.id.is_none())
+        first.is_some_and(|ask| ask.want.takes() && ask.id.is_none())
     }
 
     /// Takes from the front what is answered, and whose caller has left.
@@ -290,7 +293,7 @@ impl Book {
                 Want::Peek => Command::Peek {
                     items: ask.items.clone(),
                 },
-                Want::Acquire => {
+                Want::Acquire | Want::Reserve | Want::Confirm(_) => {
                     let epoch = match (ask.id, self.epoch) {
                         (Some(id), _) => id.epoch,
                         (None, EpochState::Open(epoch)) => epoch,
@@ -304,11 +307,21 @@ impl Book {
                         ask.id = Some(RequestId { epoch, seq });
                     }
                     let id = ask.id.expect("given above");
+                    let items = ask.items.clone();
                     // The message carries `acked_seq` for all its commands.
-                    Command::Acquire {
-                        id,
-                        acked_seq: 0,
-                        items: ask.items.clone(),
+                    let acked_seq = 0;
+                    match ask.want {
+                        Want::Confirm(_) => Command::Confirm { id },
+                        Want::Reserve => Command::Reserve {
+                            id,
+                            acked_seq,
+                            items,
+                        },
+                        Want::Acquire | Want::Peek => Command::Acquire {
+                            id,
+                            acked_seq,
+                            items,
+                        },
                     }
                 }
             };
@@ -359,7 +372,8 @@ impl Book {
     /// Answers as unavailable, and sees to it that no units stay charged.
     fn abandon(&mut self, no: u64, now: Instant) {
         let Some(ask) = self.forget(no) else { return };
-        if let Some(id) = ask.id {
+        // What is to be confirmed has a `Taken`, which refunds it.
+        if let (Some(id), true) = (ask.id, ask.want.takes()) {
             if ask.is_in_flight || ask.is_uncertain {
                 self.shared.stats.count_abandoned().add(1);
                 self.refund(id, now);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use quotum_api::counter::counter_server::{Counter, CounterServer};
 use quotum_api::counter::not_decided::Reason;
 use quotum_api::counter::{self, DecideRequest, DecideResponse, decide_response};
-use quotum_limit::{Command, LogTime, Stamp};
+use quotum_limit::{Command, LogTime, Outcome, Stamp};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream, UnboundedReceiverStream};
 use tokio_stream::{Stream, StreamExt};
@@ -146,7 +146,8 @@ impl Shared {
         }
     }
 
-    fn apply(&mut self, shard: u32, commands: &[Command]) -> decide_response::Result {
+    /// Applies commands as one entry.
+    pub(crate) fn decide_here(&mut self, shard: u32, commands: &[Command]) -> Vec<Outcome> {
         self.index += 1;
         let batch = quotum_limit::Batch {
             stamp: Stamp {
@@ -162,6 +163,11 @@ impl Shared {
                 self.acquires.push((id.epoch.0, id.seq, outcome.clone()));
             }
         }
+        outcomes
+    }
+
+    fn apply(&mut self, shard: u32, commands: &[Command]) -> decide_response::Result {
+        let outcomes = self.decide_here(shard, commands);
         decide_response::Result::Decided(counter::Decided {
             outcomes: outcomes.into_iter().map(Into::into).collect(),
             position: Some(counter::Position {
@@ -183,9 +189,9 @@ fn refusal(reason: Reason) -> decide_response::Result {
 
 fn is_poisoned(commands: &[Command], key: &[u8]) -> bool {
     commands.iter().any(|command| match command {
-        Command::Acquire { items, .. } | Command::Peek { items } => {
-            items.iter().any(|item| item.key.as_bytes() == key)
-        }
+        Command::Acquire { items, .. }
+        | Command::Reserve { items, .. }
+        | Command::Peek { items } => items.iter().any(|item| item.key.as_bytes() == key),
         _ => false,
     })
 }

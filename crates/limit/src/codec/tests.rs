@@ -41,7 +41,13 @@ fn any_command() -> impl Strategy<Value = Command> {
             acked_seq,
             items
         }),
-        id.prop_map(|id| Command::Refund { id }),
+        id.clone().prop_map(|id| Command::Refund { id }),
+        id.clone().prop_map(|id| Command::Confirm { id }),
+        (id, any::<u64>(), items()).prop_map(|(id, acked_seq, items)| Command::Reserve {
+            id,
+            acked_seq,
+            items
+        }),
         items().prop_map(|items| Command::Peek { items }),
     ]
 }

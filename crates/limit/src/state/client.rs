@@ -6,7 +6,7 @@
 //! forgotten. A client draws a seq before it is seen, and retries it for less than that, so no
 //! retry outlives it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::counters::Digest;
 use super::slots::Slots;
@@ -24,6 +24,8 @@ pub(crate) struct Client {
     pub(crate) highest: u64,
     /// All above the watermark.
     pub(crate) slots: Slots,
+    /// Those that hold units: the watermark does not pass them.
+    reserved: BTreeSet<u64>,
     /// When the highest seq was what; at most one a second.
     pub(crate) marks: VecDeque<(LogTime, u64)>,
     /// Since when there has been a seq that no mark covers.
@@ -40,6 +42,7 @@ impl Client {
             watermark: 0,
             highest: 0,
             slots: Slots::default(),
+            reserved: BTreeSet::new(),
             marks: VecDeque::new(),
             unmarked_since: None,
             seen: now,
@@ -81,6 +84,8 @@ impl Client {
     }
 
     fn raise(&mut self, watermark: u64) {
+        let before = self.reserved.first().map_or(u64::MAX, |seq| seq - 1);
+        let watermark = watermark.min(before);
         if watermark > self.watermark {
             self.watermark = watermark;
             self.slots.drop_to(watermark);
@@ -104,6 +109,15 @@ impl Client {
 
     pub(crate) fn slot(&self, seq: u64) -> Option<&Slot> {
         self.slots.get(seq)
+    }
+
+    /// Puts a slot in place of what was there, and returns that.
+    pub(crate) fn put(&mut self, seq: u64, slot: Slot) -> Option<Slot> {
+        match slot.hold() {
+            Some(_) => self.reserved.insert(seq),
+            None => self.reserved.remove(&seq),
+        };
+        self.slots.put(seq, slot)
     }
 
     pub(crate) fn digest(&self) -> u64 {

@@ -97,11 +97,22 @@ impl Clients {
         now: LogTime,
         act: impl FnOnce(&mut Client) -> R,
     ) -> Option<R> {
+        self.change(epoch, |client| {
+            client.seen = now;
+            act(client)
+        })
+    }
+
+    /// Changes an epoch without its client having been heard of.
+    pub(crate) fn change<R>(
+        &mut self,
+        epoch: Epoch,
+        change: impl FnOnce(&mut Client) -> R,
+    ) -> Option<R> {
         let open = self.open.get_mut(&epoch)?;
         let client = Arc::make_mut(&mut open.client);
         let before = client.slots.weight();
-        client.seen = now;
-        let result = act(client);
+        let result = change(client);
         let (after, caller) = (client.slots.weight(), client.caller);
         let (due, wake) = (client.due(), open.wake);
         if due < wake {

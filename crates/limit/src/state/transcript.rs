@@ -2,7 +2,7 @@
 //!
 //! A line starts with `>` (a command) and is followed by what it answered. `just bless` writes the
 //! answers anew. Commands: `at TIME` (`HH:MM:SS.mmm` on Monday 2026-01-05), `open`,
-//! `acquire E/S [acked=N] KEY WINDOW UNITS/MAX [rev=N] [shadow] [sliding] [, ...]`, `refund E/S`,
+//! `acquire E/S [acked=N] KEY WINDOW UNITS/MAX [rev=N] [shadow] [sliding] [, ...]`, `reserve` as `acquire`, `confirm E/S`, `refund E/S`,
 //! `peek KEY WINDOW MAX [sliding]`, `cap N [TENANT]`, `snapshot` (encode, decode, go on).
 
 use std::fmt::Write;
@@ -32,7 +32,7 @@ fn transcripts_hold() {
         .map(|entry| entry.unwrap().path())
         .collect();
     files.sort();
-    assert!(files.len() >= 7, "transcripts are there");
+    assert!(files.len() >= 8, "transcripts are there");
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
         let played = play(&text);
@@ -102,7 +102,8 @@ impl Stage {
                     items: [item(&text)].into_iter().collect(),
                 })
             }
-            "acquire" => {
+            "confirm" => self.apply(&Command::Confirm { id: id(rest) }),
+            "acquire" | "reserve" => {
                 let (name, mut rest) = rest.split_once(' ').unwrap();
                 let mut acked_seq = 0;
                 if let Some(acked) = rest.strip_prefix("acked=") {
@@ -110,10 +111,18 @@ impl Stage {
                     (acked_seq, rest) = (number.parse().unwrap(), items);
                 }
                 let items = rest.split(", ").map(item).collect();
-                self.apply(&Command::Acquire {
-                    id: id(name),
-                    acked_seq,
-                    items,
+                let id = id(name);
+                self.apply(&match verb {
+                    "reserve" => Command::Reserve {
+                        id,
+                        acked_seq,
+                        items,
+                    },
+                    _ => Command::Acquire {
+                        id,
+                        acked_seq,
+                        items,
+                    },
                 })
             }
             other => panic!("unknown command {other}"),
@@ -188,6 +197,17 @@ fn show(outcome: &Outcome) -> String {
             let retry = retry_after_ms.map_or("never".to_owned(), |ms| ms.to_string());
             format!("denied by {binding} retry {retry}: {}", states(items))
         }
+        Outcome::Reserved { hold_for_ms, items } => {
+            format!("reserved for {hold_for_ms}: {}", states(items))
+        }
+        Outcome::Contended {
+            binding,
+            retry_after_ms,
+            items,
+        } => format!(
+            "contended by {binding} retry {retry_after_ms}: {}",
+            states(items)
+        ),
         Outcome::Refunded { units } => format!("refunded {units}"),
         Outcome::Peeked { items } => states(items),
         other => format!("{other:?}").to_lowercase(),

@@ -18,7 +18,18 @@ pub(crate) enum Slot {
 #[derive(Debug, Clone)]
 pub(crate) struct Verdict {
     pub(crate) admitted: bool,
+    pub(crate) kind: Kind,
     pub(crate) held: SmallVec<[Held; 1]>,
+}
+
+/// How a request asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Acquire,
+    /// Reserved, and free again at that time.
+    Reserve(LogTime),
+    /// Reserved, and confirmed.
+    Confirmed,
 }
 
 /// One item of a stored decision.
@@ -55,11 +66,24 @@ impl Slot {
         }
     }
 
+    /// Until when it holds units that are not confirmed.
+    pub(crate) fn hold(&self) -> Option<LogTime> {
+        match self {
+            Self::Resolved(Verdict {
+                admitted: true,
+                kind: Kind::Reserve(until),
+                ..
+            }) => Some(*until),
+            _ => None,
+        }
+    }
+
     pub(crate) fn digest(&self, digest: &mut Digest) {
         let Self::Resolved(verdict) = self else {
             return digest.number(1);
         };
         digest.number(2 + u64::from(verdict.admitted));
+        digest.number(verdict.kind.code());
         for held in &verdict.held {
             let item = &held.item;
             digest.bytes(item.key.as_bytes());
@@ -83,12 +107,35 @@ impl Slot {
     }
 }
 
+// === impl Kind ===
+
+impl Kind {
+    /// One number for the snapshot and the digest.
+    pub(crate) fn code(self) -> u64 {
+        match self {
+            Self::Acquire => 0,
+            Self::Confirmed => 1,
+            Self::Reserve(until) => until.ms.saturating_add(2),
+        }
+    }
+
+    /// The inverse of [`Kind::code`].
+    pub(crate) fn from_code(code: u64) -> Self {
+        match code {
+            0 => Self::Acquire,
+            1 => Self::Confirmed,
+            _ => Self::Reserve(LogTime::from_ms(code - 2)),
+        }
+    }
+}
+
 // === impl Verdict ===
 
 impl Verdict {
     /// The outcome of a repeat: the same decision, its durations counted from `now`.
-    pub(crate) fn again(&self, now: LogTime, items: &Items) -> Outcome {
-        let same = self.held.len() == items.len()
+    pub(crate) fn again(&self, now: LogTime, kind: Kind, items: &Items) -> Outcome {
+        let same = (self.kind == Kind::Acquire) == (kind == Kind::Acquire)
+            && self.held.len() == items.len()
             && self.held.iter().zip(items).all(|(h, item)| h.item == *item);
         match same {
             true => self.outcome(now),
@@ -104,6 +151,10 @@ impl Verdict {
             reset_after_ms: held.reset_at.since(now),
         };
         let items = self.held.iter().map(state).collect();
+        if let (true, Kind::Reserve(until)) = (self.admitted, self.kind) {
+            let hold_for_ms = until.since(now);
+            return Outcome::Reserved { hold_for_ms, items };
+        }
         if self.admitted {
             let ends = self.held.iter().map(|held| held.until);
             // Stamps are rounded down to a millisecond: the real instant may be one later.

@@ -12,7 +12,7 @@ use super::{Ask, Book, EpochState, Sending, Sent};
 use crate::ack::SeqWindow;
 use crate::clock::{lengthened_us, valid_until_us};
 use crate::decision::{Decision, Invalid, Path, Position};
-use crate::limits::{MESSAGE_CHARS_MAX, REASKS_MAX};
+use crate::limits::{CONTENDED_MARGIN, CONTENDED_PAUSE, MESSAGE_CHARS_MAX, REASKS_MAX};
 use crate::shard::{Reply, Want};
 use crate::ticket::Taken;
 
@@ -199,7 +199,7 @@ impl Book {
                     let Some(ask) = self.asks.get(&no) else {
                         continue;
                     };
-                    if ask.want == Want::Acquire && ask.id.is_none() {
+                    if ask.want.takes() && ask.id.is_none() {
                         self.refuse(no, Decision::Exhausted(bound), now);
                     } else {
                         self.waiting.push_back(no);
@@ -220,8 +220,29 @@ impl Book {
                     let _ = ask.reply.send(Reply::Peeked(items));
                 }
             }
+            (Want::Confirm(_), outcome) => return self.apply_confirm(no, outcome, context),
             (_, Outcome::Invalid(refusal)) => {
                 self.refuse(no, Decision::Invalid(refusal.into()), context.now);
+            }
+            (Want::Reserve, Outcome::Reserved { items, .. }) if items.len() == items_asked => {
+                self.reserve(no, items);
+            }
+            (
+                Want::Acquire | Want::Reserve,
+                Outcome::Contended {
+                    binding,
+                    retry_after_ms,
+                    items,
+                },
+            ) if items.len() == items_asked => {
+                let decision = Decision::Denied {
+                    binding,
+                    retry_after: Some(Duration::from_millis(retry_after_ms)),
+                    items,
+                    path: Path::Exact,
+                    position: Some(context.position),
+                };
+                self.contend(no, decision, context.now);
             }
             (
                 Want::Acquire,
@@ -233,7 +254,7 @@ impl Book {
                 self.admit(no, valid_for_ms, items, context);
             }
             (
-                Want::Acquire,
+                Want::Acquire | Want::Reserve,
                 Outcome::Denied {
                     binding,
                     retry_after_ms,
@@ -253,14 +274,14 @@ impl Book {
             }
             // The window of seqs has lost touch with the service's: only another epoch helps.
             // It never held this seq, so that no attempt under this id was decided, or will be.
-            (Want::Acquire, Outcome::Exhausted(Bound::Requests)) => {
+            (Want::Acquire | Want::Reserve, Outcome::Exhausted(Bound::Requests)) => {
                 self.ask_anew(no, Decision::Exhausted(Bound::Requests), context.now);
             }
-            (Want::Acquire, Outcome::Exhausted(bound)) => {
+            (Want::Acquire | Want::Reserve, Outcome::Exhausted(bound)) => {
                 self.refuse(no, Decision::Exhausted(bound), context.now);
             }
-            (Want::Acquire, Outcome::Expired) => self.expire(no, context.now),
-            (Want::Acquire, Outcome::Cancelled) => {
+            (Want::Acquire | Want::Reserve, Outcome::Expired) => self.expire(no, context.now),
+            (Want::Acquire | Want::Reserve, Outcome::Cancelled) => {
                 self.refuse(no, Decision::Unavailable, context.now);
             }
             _ => return false,
@@ -345,10 +366,70 @@ impl Book {
         });
     }
 
+    /// Hands out what is held. Whoever drops it gives it back.
+    fn reserve(&mut self, no: u64, items: ItemStates) {
+        let Some(ask) = self.forget(no) else { return };
+        let Some(id) = ask.id else { return };
+        if self.is_current(id) {
+            self.seqs.hold(id.seq, self.shared.clock.now_us());
+        }
+        // Valid only once it is confirmed.
+        let taken = Taken::new(id, 0, self.shared.desk.clone());
+        let _ = ask.reply.send(Reply::Reserved { taken, items });
+    }
+
+    /// Applies the answer to a confirmation; `false` if it is none.
+    fn apply_confirm(&mut self, no: u64, outcome: Outcome, context: Context) -> bool {
+        let reply = match outcome {
+            Outcome::Admitted { valid_for_ms, .. } => {
+                let valid_until_us = valid_until_us(context.sent_us, valid_for_ms);
+                match self.shared.clock.now_us() < valid_until_us {
+                    true => Reply::Confirmed {
+                        valid_until_us,
+                        position: context.position,
+                    },
+                    false => {
+                        self.shared.stats.count_stale().add(1);
+                        Reply::Lapsed
+                    }
+                }
+            }
+            Outcome::Cancelled | Outcome::Expired => Reply::Lapsed,
+            Outcome::Invalid(refusal) => Reply::Refused(Decision::Invalid(refusal.into())),
+            _ => return false,
+        };
+        if let Some(ask) = self.forget(no) {
+            let _ = ask.reply.send(reply);
+        }
+        true
+    }
+
+    /// Asks again under the same id, which decided nothing, while there is time.
+    fn contend(&mut self, no: u64, decision: Decision, now: Instant) {
+        let again_at = now + CONTENDED_PAUSE;
+        let Some(ask) = self.asks.get_mut(&no) else {
+            return;
+        };
+        ask.is_in_flight = false;
+        if again_at + CONTENDED_MARGIN < ask.deadline {
+            self.shared.stats.count_contended().add(1);
+            self.resting.insert((again_at, no));
+            return;
+        }
+        let Some(ask) = self.forget(no) else { return };
+        match ask.id {
+            Some(id) if ask.is_uncertain => self.refund(id, now),
+            Some(id) => self.settle(id),
+            None => {}
+        }
+        let _ = ask.reply.send(Reply::Contended(decision));
+    }
+
     /// Answers with a decision that charged nothing. An earlier attempt that is still on its way
     /// may yet be decided otherwise: such an id is refunded, which bars it.
     fn refuse(&mut self, no: u64, decision: Decision, now: Instant) {
         let Some(Ask {
+            want,
             id,
             is_uncertain,
             reply,
@@ -357,7 +438,7 @@ impl Book {
         else {
             return;
         };
-        if let Some(id) = id {
+        if let Some(id) = id.filter(|_| want.takes()) {
             let is_open = matches!(decision, Decision::Exhausted(_) | Decision::Invalid(_));
             if is_uncertain && is_open {
                 self.refund(id, now);
