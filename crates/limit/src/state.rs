@@ -216,6 +216,33 @@ impl State {
         }
     }
 
+    /// Whether some commands may be refused before they are proposed: a bound is near.
+    pub fn is_full(&self) -> bool {
+        self.clients.is_full() || self.counters.live() >= self.caps.counters_max
+    }
+
+    /// The bound that a command would be refused for, if it were applied at the log time reached. A
+    /// leader asks it of its own state, which is behind the log: an outcome that is not of the log,
+    /// and says that nothing was charged, as it is true.
+    pub fn refuses(&self, command: &Command) -> Option<Bound> {
+        let (Command::Acquire { id, items, .. } | Command::Reserve { id, items, .. }) = command
+        else {
+            return None;
+        };
+        let client = self.clients.get(id.epoch)?;
+        if id.seq <= client.watermark || client.slot(id.seq).is_some() {
+            return None;
+        }
+        if !self.clients.has_room(id.epoch, items.len()) {
+            return Some(Bound::Ids);
+        }
+        let plans = self.plan(items).ok()?;
+        match denies(&plans, items) {
+            true => None,
+            false => self.full(items, &plans),
+        }
+    }
+
     /// Reads the items' counters at the log time reached.
     pub fn peek(&self, items: &Items) -> Outcome {
         match self.plan(items) {

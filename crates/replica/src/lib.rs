@@ -7,7 +7,7 @@
 //!
 //! # Layout
 //! * [`node`]: one process: its identity, its groups, its peers.
-//! * [`propose`]: many decisions, one log entry. * [`clock`]: stamps and the reference clock.
+//! * [`propose`]: many decisions, one log entry; [`refuse`]: what needs none. * [`clock`]: stamps and the reference clock.
 //! * [`log`]: votes and entries on disk. * [`apply`], [`machine`], [`snapshot`]: what they build.
 //! * [`network`], [`peer`]: the two ends of a connection between nodes. * [`wire`]: its messages.
 //! * [`disk`]: the seam to the disk. [`observe`]: the seam to whoever watches. * [`limits`]: the named maximum of everything here.
@@ -24,6 +24,7 @@ pub mod observe;
 pub mod peer;
 pub mod propose;
 pub mod raft;
+mod refuse;
 mod snapshot;
 mod wire;
 

@@ -50,6 +50,10 @@ pub const SNAPSHOT_BYTES_PER_S_MIN: u64 = 1 << 20;
 /// The largest snapshot that is accepted from a peer.
 pub const SNAPSHOT_BYTES_MAX: u64 = 8 << 30;
 
+/// How far log time may have gone on since the last entry that a leader applied, for it to refuse
+/// commands by its own state instead of proposing them.
+pub const REFUSE_FRESH_MS: u64 = 100;
+
 /// How long a proposal may take until its caller is told that its fate is unknown.
 pub const PROPOSE_DEADLINE: Duration = Duration::from_secs(5);
 

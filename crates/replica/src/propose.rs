@@ -19,6 +19,7 @@ use crate::log::ShardId;
 use crate::machine::Machine;
 use crate::observe::{Step, Watch};
 use crate::raft::{LogId, Member, Payload, Raft, Reply, TypeConfig};
+use crate::refuse::{Refused, join, sift};
 
 type LeaderId = openraft::alias::CommittedLeaderIdOf<TypeConfig>;
 
@@ -306,6 +307,13 @@ async fn propose(
         return Err(group.not_leader());
     };
     let stamp = term.clock.stamp(readings.reading(group, false));
+    let (commands, refused) = match &group.applier.read().machine {
+        Machine::Counters(state) => sift(state, stamp.log, commands),
+        Machine::Registry(_) => (commands, Vec::new()),
+    };
+    if commands.is_empty() {
+        return Ok(all_refused(group, refused));
+    }
     let batch = Batch {
         stamp,
         caps,
@@ -318,11 +326,29 @@ async fn propose(
     };
     let term = log_id.committed_leader_id().term;
     Ok(Decided {
-        outcomes,
+        outcomes: join(refused, outcomes),
         stamp,
         term,
         index: log_id.index(),
     })
+}
+
+/// What is decided where nothing was proposed: as of the last entry applied.
+fn all_refused(group: &Group, refused: Refused) -> Decided {
+    let applied = group.applier.read();
+    let stamp = match &applied.machine {
+        Machine::Counters(state) => state.last_stamp(),
+        Machine::Registry(_) => Stamp::default(),
+    };
+    let (term, index) = applied.last.map_or((0, 0), |last| {
+        (last.committed_leader_id().term, last.index())
+    });
+    Decided {
+        outcomes: join(refused, Vec::new()),
+        stamp,
+        term,
+        index,
+    }
 }
 
 /// Starts the log clock of a term, after everything before it is applied.

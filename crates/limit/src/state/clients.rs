@@ -10,7 +10,9 @@ use std::sync::Arc;
 use super::client::Client;
 use crate::LogTime;
 use crate::command::{Bound, Caller, Epoch};
-use crate::limits::{EPOCHS_MAX, EPOCHS_PER_CALLER_MAX, ITEMS_HELD_MAX, ITEMS_HELD_PER_CALLER_MAX};
+use crate::limits::{
+    EPOCHS_MAX, EPOCHS_PER_CALLER_MAX, ITEMS_HELD_MAX, ITEMS_HELD_PER_CALLER_MAX, ITEMS_MAX,
+};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Clients {
@@ -122,6 +124,17 @@ impl Clients {
         }
         self.recount(caller, before, after);
         Some(result)
+    }
+
+    /// Whether no more than one command's items fit, of some caller or in all.
+    pub(crate) fn is_full(&self) -> bool {
+        let near = |held: usize, most: usize| held + ITEMS_MAX > most;
+        near(self.items_held, ITEMS_HELD_MAX)
+            || self.items_held > ITEMS_HELD_PER_CALLER_MAX / 2
+                && self
+                    .callers
+                    .values()
+                    .any(|used| near(used.items_held, ITEMS_HELD_PER_CALLER_MAX))
     }
 
     /// Whether `weight` more can be remembered for the caller of `epoch`.

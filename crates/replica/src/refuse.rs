@@ -1,0 +1,49 @@
+//! Refusing before proposing: while a bound is reached, what would only be refused needs no place
+//! in the log.
+//!
+//! Promises: refused here is what applying it would refuse too, as far as this leader has applied
+//! the log; repeats, refunds and everything that needs no room pass. Every now and then all of it
+//! is proposed, so that log time goes on and makes room.
+
+use quotum_limit::{Bound, Command, LogTime, Outcome, State};
+
+use crate::limits::REFUSE_FRESH_MS;
+
+#[cfg(test)]
+mod tests;
+
+/// Places among the commands of those that are refused, and why.
+pub(crate) type Refused = Vec<(usize, Bound)>;
+
+/// Parts what is to be proposed from what `state` refuses. `at` is what the entry would be stamped
+/// with: a state that is further behind knows too little.
+pub(crate) fn sift(state: &State, at: LogTime, commands: Vec<Command>) -> (Vec<Command>, Refused) {
+    let is_fresh = at.since(state.last_stamp().log) <= REFUSE_FRESH_MS;
+    if !is_fresh || !state.is_full() {
+        return (commands, Vec::new());
+    }
+    let (mut proposed, mut refused) = (Vec::new(), Vec::new());
+    for (place, command) in commands.into_iter().enumerate() {
+        match state.refuses(&command) {
+            Some(bound) => refused.push((place, bound)),
+            None => proposed.push(command),
+        }
+    }
+    (proposed, refused)
+}
+
+/// The outcomes of all commands, from those of the proposed ones.
+pub(crate) fn join(refused: Refused, decided: Vec<Outcome>) -> Vec<Outcome> {
+    if refused.is_empty() {
+        return decided;
+    }
+    let mut outcomes = Vec::with_capacity(decided.len() + refused.len());
+    let mut decided = decided.into_iter();
+    for (place, bound) in refused {
+        let before = place - outcomes.len();
+        outcomes.extend(decided.by_ref().take(before));
+        outcomes.push(Outcome::Exhausted(bound));
+    }
+    outcomes.extend(decided);
+    outcomes
+}

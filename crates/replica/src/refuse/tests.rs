@@ -1,0 +1,89 @@
+use quotum_limit::{Algorithm, Batch, Caller, Caps, Epoch, Item, Key, RequestId, Stamp, Window};
+
+use super::*;
+
+const NOW: LogTime = LogTime::from_ms(1_767_610_800_000);
+
+fn acquire(seq: u64, key: &[u8]) -> Command {
+    let item = Item {
+        key: Key::new(key).unwrap(),
+        max: 1,
+        revision: 1,
+        window: Window::Minute,
+        algorithm: Algorithm::Fixed,
+        units: 1,
+        shadow: false,
+    };
+    Command::Acquire {
+        id: RequestId {
+            epoch: Epoch(1),
+            seq,
+        },
+        acked_seq: 0,
+        items: [item].into_iter().collect(),
+    }
+}
+
+fn apply(state: &mut State, at: LogTime, commands: Vec<Command>) -> Vec<Outcome> {
+    state.apply_batch(&Batch {
+        stamp: Stamp {
+            log: at,
+            reference_ms: 0,
+        },
+        caps: Caps {
+            counters_max: 1,
+            tenant_counters_max: 1,
+        },
+        commands,
+    })
+}
+
+/// A state whose only counter is `a`, taken by seq 1.
+fn full() -> State {
+    let mut state = State::new(1);
+    let open = Command::Open { caller: Caller(1) };
+    apply(&mut state, NOW, vec![open, acquire(1, b"a")]);
+    state
+}
+
+fn mixed() -> Vec<Command> {
+    let refund = Command::Refund {
+        id: RequestId {
+            epoch: Epoch(1),
+            seq: 9,
+        },
+    };
+    vec![
+        acquire(2, b"b"),
+        acquire(1, b"a"),
+        acquire(3, b"a"),
+        acquire(4, b"c"),
+        refund,
+        acquire(5, b"d"),
+    ]
+}
+
+#[test]
+fn what_is_refused_here_is_what_applying_it_refuses() {
+    let mut state = full();
+    let (proposed, refused) = sift(&state, NOW, mixed());
+    let places: Vec<_> = refused.iter().map(|(place, _)| *place).collect();
+    assert_eq!((places, proposed.len()), (vec![0, 3, 5], 3));
+    let decided = apply(&mut state, NOW, proposed);
+    let expected = apply(&mut full(), NOW, mixed());
+    assert_eq!(join(refused, decided), expected);
+}
+
+#[test]
+fn a_state_that_is_behind_refuses_nothing() {
+    let later = NOW.plus_ms(REFUSE_FRESH_MS + 1);
+    assert_eq!(sift(&full(), later, mixed()), (mixed(), Vec::new()));
+}
+
+#[test]
+fn with_room_everything_is_proposed() {
+    let mut state = full();
+    let later = NOW.plus_ms(60_000);
+    apply(&mut state, later, Vec::new());
+    assert_eq!(sift(&state, later, mixed()), (mixed(), Vec::new()));
+}
