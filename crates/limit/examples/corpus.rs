@@ -24,6 +24,10 @@ fn main() -> std::io::Result<()> {
     };
     let minute = item(b"minute", Window::Minute, 2, false);
     let other = item(b"other", Window::Duration { ms: 90_000 }, 1, true);
+    let sliding = Item {
+        algorithm: Algorithm::Sliding,
+        ..item(b"sliding", Window::Minute, 1, false)
+    };
     let acquire = |seq, items: &[Item]| Command::Acquire {
         id: id(seq),
         acked_seq: 0,
@@ -40,6 +44,19 @@ fn main() -> std::io::Result<()> {
         Command::Peek {
             items: [other].into_iter().collect(),
         },
+        acquire(4, std::slice::from_ref(&sliding)),
+        Command::Reserve {
+            id: id(5),
+            acked_seq: 3,
+            items: [sliding, minute.clone()].into_iter().collect(),
+        },
+        Command::Confirm { id: id(5) },
+        Command::Reserve {
+            id: id(6),
+            acked_seq: 5,
+            items: [minute.clone()].into_iter().collect(),
+        },
+        acquire(7, std::slice::from_ref(&minute)),
     ];
     let stamp = Stamp {
         log: LogTime::from_ms(1_767_610_800_000),

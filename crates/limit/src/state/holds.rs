@@ -35,7 +35,8 @@ impl Holds {
     pub(crate) fn begin(&mut self, id: RequestId, until: LogTime, charges: &[Charge]) {
         self.ends.insert((until, id));
         for (item, end, units) in charges {
-            *self.units.entry(counter(item, *end)).or_default() += units;
+            let held = self.units.entry(counter(item, *end)).or_default();
+            *held = held.saturating_add(*units);
         }
     }
 
