@@ -57,8 +57,11 @@ pub(crate) const SWEEP_PER_COMMAND: usize = 40;
 pub(crate) const SWEEP_PER_ENTRY: usize = 64;
 
 /// The memory of a fixed counter, in bytes, beside its key, which takes at most an eighth more than
-/// its length: measured with the tables around it.
-pub const COUNTER_BYTES_MAX: usize = 72;
+/// its length.
+pub const COUNTER_BYTES_MAX: usize = 64;
+
+/// What the tables of a shard's counters take beside that: its parts, and the slots of tenants.
+pub const COUNTERS_BASE_BYTES_MAX: usize = 4 << 20;
 
 /// The same of a sliding counter, with units in each of its buckets.
 pub const SLIDING_COUNTER_BYTES_MAX: usize = COUNTER_BYTES_MAX + 1_200;

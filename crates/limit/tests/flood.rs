@@ -3,7 +3,7 @@
 //!
 //! In a test binary of its own, because the memory of the process is measured too.
 
-use quotum_limit::limits::COUNTER_BYTES_MAX;
+use quotum_limit::limits::{COUNTER_BYTES_MAX, COUNTERS_BASE_BYTES_MAX};
 use quotum_limit::{
     Algorithm, Batch, Bound, Caller, Caps, Command, Epoch, Item, Key, LogTime, Outcome, RequestId,
     Stamp, State, Window,
@@ -54,7 +54,7 @@ fn resident_bytes() -> usize {
 #[test]
 fn five_million_keys_stay_within_the_bound() {
     let counter_bytes_max = COUNTER_BYTES_MAX + key(0).as_bytes().len() * 9 / 8;
-    let bytes_max = CAPS.counters_max * counter_bytes_max;
+    let bytes_max = COUNTERS_BASE_BYTES_MAX + CAPS.counters_max * counter_bytes_max;
     let before = resident_bytes();
     let mut state = State::new(7);
     let batch = |ms, commands| Batch {

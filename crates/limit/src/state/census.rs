@@ -23,7 +23,7 @@ pub(crate) struct Census {
 
 /// How many counters which tenant has; those that have none are not in it.
 #[derive(Debug, Clone, Default)]
-struct Counts(HashTable<(Tenant, usize)>);
+struct Counts(HashTable<(Tenant, u32)>);
 
 #[derive(Debug, Clone, Default)]
 struct Ends {
@@ -97,11 +97,11 @@ impl Census {
 impl Counts {
     fn get(&self, tenant: Tenant) -> usize {
         let found = self.0.find(hash(tenant), |counted| counted.0 == tenant);
-        found.map_or(0, |counted| counted.1)
+        found.map_or(0, |counted| counted.1 as usize)
     }
 
     fn add(&mut self, tenant: Tenant) {
-        let is = |counted: &(Tenant, usize)| counted.0 == tenant;
+        let is = |counted: &(Tenant, u32)| counted.0 == tenant;
         match self.0.entry(hash(tenant), is, |counted| hash(counted.0)) {
             Entry::Occupied(mut entry) => entry.get_mut().1 += 1,
             Entry::Vacant(entry) => {
@@ -110,8 +110,8 @@ impl Counts {
         }
     }
 
-    fn take(&mut self, tenant: Tenant, count: usize) {
-        let is = |counted: &(Tenant, usize)| counted.0 == tenant;
+    fn take(&mut self, tenant: Tenant, count: u32) {
+        let is = |counted: &(Tenant, u32)| counted.0 == tenant;
         if let Ok(mut entry) = self.0.find_entry(hash(tenant), is) {
             entry.get_mut().1 -= count;
             if entry.get().1 == 0 {
