@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::violation;
+use crate::history::Ask;
 use crate::index::Index;
 use crate::replay::Replay;
 use crate::report::Violation;
@@ -16,8 +17,14 @@ type Told = (u64, u64, u64, u64);
 pub(super) fn check(index: &Index, _replay: &Replay) -> Vec<Violation> {
     let mut windows: BTreeMap<_, (u64, u64, u64)> = BTreeMap::new();
     let mut unplaced: BTreeMap<(&str, u64), Vec<Told>> = BTreeMap::new();
+    // Units of an id that anybody asked to refund may be free again.
+    let refunds = index.requests.values().filter(|one| one.ask == Ask::Refund);
+    let refunded: BTreeSet<_> = refunds.filter_map(|one| one.id).collect();
     let mut ids = BTreeSet::new();
     for request in index.requests.values() {
+        if request.id.is_some_and(|id| refunded.contains(&id)) {
+            continue;
+        }
         let Some(told) = request
             .answer
             .as_ref()
@@ -87,6 +94,7 @@ fn crowded(key: &str, window_ms: u64, mut told: Vec<Told>) -> Vec<Violation> {
 
 #[cfg(test)]
 mod tests {
+    use crate::history::Ask;
     use crate::sample::{Sample, admitted, item};
 
     fn two(rest_ms: u64, wait_us: u64) -> Sample {
@@ -113,5 +121,25 @@ mod tests {
         let mut sample = two(600, 300_000);
         sample.push(crate::What::GivenBack { request: 1 });
         assert_eq!(sample.violated(), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn units_of_a_refunded_id_do_not_count() {
+        for (is_refunded, violated) in [(true, vec![]), (false, vec!["I1"])] {
+            let mut sample = Sample::new();
+            sample.ask(1, Some((1, 1)), vec![item("k", 1, 1)]);
+            sample.told(1, admitted(&[0], 1, 900), None);
+            if is_refunded {
+                sample.push(crate::What::Sent {
+                    request: 2,
+                    client: "g".into(),
+                    id: Some(crate::history::Id { epoch: 1, seq: 1 }),
+                    ask: Ask::Refund,
+                });
+            }
+            sample.ask(3, Some((1, 2)), vec![item("k", 1, 1)]);
+            sample.told(3, admitted(&[0], 1, 890), None);
+            assert_eq!(sample.violated(), violated);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! NU, never under: a request is denied only when the units are really used, and in a window
 //! without a fault every request is answered and what is asked for is admitted up to the max.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::violation;
 use crate::history::Answer;
@@ -23,7 +23,9 @@ pub(super) fn check(index: &Index, replay: &Replay) -> Vec<Violation> {
 }
 
 /// A denial although all that may ever have been charged to the counter, in a window's time before
-/// it, leaves room for what was asked.
+/// it, leaves room for what was asked. Only where the log is not known, whose replay is exact: a
+/// client asks again under another id when an answer comes too late, and a denial may be told
+/// again under its id when its window is over.
 fn denied_with_room(index: &Index) -> Vec<Violation> {
     let mut charged: BTreeMap<(&str, u64), Charges> = BTreeMap::new();
     for request in index.requests.values().filter(|one| one.is_acquire()) {
@@ -43,7 +45,16 @@ fn denied_with_room(index: &Index) -> Vec<Violation> {
         }
     }
     let mut found = Vec::new();
+    let mut ids = BTreeSet::new();
+    let logged = index.logged_shards();
     for request in index.requests.values() {
+        let told = request.answer.as_ref();
+        let position = told.and_then(|told| told.position);
+        let is_logged = position.is_some_and(|at| logged.contains(&at.shard));
+        let is_repeat = request.id.is_some_and(|id| !ids.insert(id));
+        if is_logged || is_repeat {
+            continue;
+        }
         let Some((key, window_ms, units, max)) = binding(request) else {
             continue;
         };
