@@ -117,9 +117,25 @@ pub(crate) enum RedisCommand {
     Throttle,
 }
 
+/// TLS to the counter nodes.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Tls {
+    /// Who vouches for the nodes; with it, TLS
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// The certificate to show them, of the role gateway
+    #[arg(long, value_name = "FILE", requires = "key", requires = "ca")]
+    pub(crate) cert: Option<PathBuf>,
+    /// Its key
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+}
+
 /// What is asked of the counter nodes.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Nodes {
+    #[command(flatten)]
+    pub(crate) tls: Tls,
     /// Counter nodes: one that answers is enough to find the leader
     #[arg(
         long = "addr",

@@ -30,7 +30,9 @@ pub(crate) enum Failure {
     #[error("process {pid} cannot be watched")]
     Process { pid: u32, source: io::Error },
     #[error("cannot read {}", file.display())]
-    TokenFile { file: PathBuf, source: io::Error },
+    File { file: PathBuf, source: io::Error },
+    #[error("the files of TLS")]
+    Tls(#[from] quotum_transport::CredentialsError),
     #[error("a token is one line of visible characters")]
     Token,
     #[error("no timer")]

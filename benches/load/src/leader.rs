@@ -1,12 +1,16 @@
 //! Connections to counter nodes, and which of them leads.
 
+use std::path::Path;
+
 use tokio::time::{Instant, sleep, timeout};
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
 use quotum_api::counter::counter_client::CounterClient;
 use quotum_api::counter::{OpenRequest, ShardsRequest};
+use quotum_transport::{Connector, Credentials, Ends, Material};
 
+use crate::arguments::{Nodes, Tls};
 use crate::failure::Failure;
 use crate::limits::{
     ASK_TIMEOUT, CONNECT_TIMEOUT, CONNECTION_WINDOW_BYTES, ELECTION_INTERVAL, ELECTION_MAX,
@@ -14,13 +18,20 @@ use crate::limits::{
 };
 
 /// Where clients reach the leader of `shard`. Waits for an election, but not for a node.
-pub(crate) async fn find(addresses: &[String], shard: u32) -> Result<String, Failure> {
+pub(crate) async fn find(nodes: &Nodes) -> Result<String, Failure> {
+    let Nodes {
+        addresses,
+        shard,
+        tls,
+        ..
+    } = nodes;
+    let shard = *shard;
     let deadline = Instant::now() + ELECTION_MAX;
     loop {
         let mut failure = None;
         let mut answered = false;
         for address in addresses {
-            match leaders(address).await {
+            match leaders(address, tls).await {
                 Ok(leaders) => {
                     answered = true;
                     let leader = usize::try_from(shard).ok().and_then(|at| leaders.get(at));
@@ -47,18 +58,53 @@ pub(crate) async fn find(addresses: &[String], shard: u32) -> Result<String, Fai
 }
 
 /// A connection of its own.
-pub(crate) async fn connect(address: &str) -> Result<Channel, Failure> {
+pub(crate) async fn connect(address: &str, tls: &Tls) -> Result<Channel, Failure> {
     let failure = |source: tonic::transport::Error| Failure::Connect {
         address: address.to_owned(),
         source: source.into(),
     };
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(failure)?;
+    let credentials = credentials(tls)?;
+    let scheme = if credentials.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let endpoint = Endpoint::from_shared(format!("{scheme}://{address}")).map_err(failure)?;
     let endpoint = endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
-    endpoint.connect().await.map_err(failure)
+    match credentials {
+        None => endpoint.connect().await.map_err(failure),
+        Some(credentials) => {
+            let connector = Connector::new(credentials, CONNECT_TIMEOUT);
+            let connected = endpoint.connect_with_connector(connector).await;
+            connected.map_err(failure)
+        }
+    }
+}
+
+/// What is shown and believed; none: plaintext.
+fn credentials(tls: &Tls) -> Result<Option<Credentials>, Failure> {
+    let read = |file: &Path| {
+        std::fs::read(file).map_err(|source| Failure::File {
+            file: file.to_owned(),
+            source,
+        })
+    };
+    let Some(ca) = &tls.ca else {
+        return Ok(None);
+    };
+    let identity = match (&tls.cert, &tls.key) {
+        (Some(cert), Some(key)) => Some((read(cert)?, read(key)?.into())),
+        _ => None,
+    };
+    let material = Material {
+        identity,
+        authorities: Some(read(ca)?),
+    };
+    Ok(Some(Credentials::new(Ends::Client, &material)?))
 }
 
 /// A new client epoch of `shard`.
@@ -72,8 +118,8 @@ pub(crate) async fn open_epoch(
     Ok(answer(address, opened)?.epoch)
 }
 
-async fn leaders(address: &str) -> Result<Vec<String>, Failure> {
-    let mut client = CounterClient::new(connect(address).await?);
+async fn leaders(address: &str, tls: &Tls) -> Result<Vec<String>, Failure> {
+    let mut client = CounterClient::new(connect(address, tls).await?);
     let shards = timeout(ASK_TIMEOUT, client.shards(ShardsRequest {})).await;
     Ok(answer(address, shards)?.leaders)
 }

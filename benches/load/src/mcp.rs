@@ -93,7 +93,7 @@ pub(crate) fn token(file: Option<&Path>, given: Option<String>) -> Result<Option
     let Some(file) = file else {
         return Ok(given);
     };
-    let token = std::fs::read_to_string(file).map_err(|source| Failure::TokenFile {
+    let token = std::fs::read_to_string(file).map_err(|source| Failure::File {
         file: file.to_owned(),
         source,
     })?;

@@ -84,7 +84,7 @@ async fn measure(arguments: &Arguments, token: Option<String>) -> Result<Report,
 }
 
 async fn streams(of: &NativeStream) -> Result<Lanes, Failure> {
-    let leader = leader::find(&of.nodes.addresses, of.nodes.shard).await?;
+    let leader = leader::find(&of.nodes).await?;
     let in_flight = of.load.in_flight as usize;
     let count = of.streams();
     let mut links = Vec::new();
@@ -102,7 +102,7 @@ async fn streams(of: &NativeStream) -> Result<Lanes, Failure> {
 }
 
 async fn connections(of: &NativeUnary) -> Result<Lanes, Failure> {
-    let leader = leader::find(&of.nodes.addresses, of.nodes.shard).await?;
+    let leader = leader::find(&of.nodes).await?;
     let in_flight = of.load.in_flight as usize;
     let count = in_flight
         .div_ceil(UNARY_PER_CONNECTION)

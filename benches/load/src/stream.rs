@@ -37,7 +37,7 @@ impl Link {
         (batch, in_flight): (u32, usize),
         seed: u64,
     ) -> Result<Self, Failure> {
-        let channel = connect(leader).await?;
+        let channel = connect(leader, &nodes.tls).await?;
         let epoch = open_epoch(&channel, leader, nodes.shard).await?;
         let codec = DecideCodec(Writer::new(nodes, epoch, batch, seed));
         let (orders, requests) = mpsc::channel(in_flight);

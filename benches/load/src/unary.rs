@@ -33,7 +33,7 @@ pub(crate) struct Link {
 impl Link {
     /// Opens a connection under an epoch of its own.
     pub(crate) async fn open(nodes: &Nodes, leader: &str, seed: u64) -> Result<Self, Failure> {
-        let channel = connect(leader).await?;
+        let channel = connect(leader, &nodes.tls).await?;
         let epoch = open_epoch(&channel, leader, nodes.shard).await?;
         Ok(Self {
             grpc: Grpc::new(channel),

@@ -163,6 +163,27 @@ impl Registry for Node {
     ) -> Result<Response<registry::GatewaysResponse>, Status> {
         unimplemented()
     }
+
+    async fn create_administrator(
+        &self,
+        _: Request<registry::CreateAdministratorRequest>,
+    ) -> Result<Response<registry::CreateAdministratorResponse>, Status> {
+        unimplemented()
+    }
+
+    async fn list_administrators(
+        &self,
+        _: Request<registry::ListAdministratorsRequest>,
+    ) -> Result<Response<registry::ListAdministratorsResponse>, Status> {
+        unimplemented()
+    }
+
+    async fn delete_administrator(
+        &self,
+        _: Request<registry::DeleteAdministratorRequest>,
+    ) -> Result<Response<registry::DeleteAdministratorResponse>, Status> {
+        unimplemented()
+    }
 }
 
 fn config(token: &str) -> WatchConfig {

@@ -89,7 +89,7 @@ impl Cluster for ClusterService {
         &self,
         request: Request<wire::StatusRequest>,
     ) -> Result<Response<wire::StatusResponse>, Status> {
-        self.tokens.admin(request.metadata())?;
+        self.tokens.viewer(request.metadata())?;
         let status = self.node.status();
         let nodes = self.node.all_health().await.into_iter().map(node_to_wire);
         let mut shards = Vec::with_capacity(status.groups.len());

@@ -8,6 +8,7 @@ use futures_util::Stream;
 use quotum_api::registry as wire;
 use quotum_api::registry::registry_client::RegistryClient;
 use quotum_api::registry::registry_server::{Registry, RegistryServer};
+use quotum_registry::administrator::RoleError;
 use quotum_registry::documents::Documents;
 use quotum_registry::documents::plan::{Plan, Unmentioned};
 use quotum_registry::grant::GrantSpec;
@@ -228,7 +229,7 @@ impl Registry for RegistryService {
         &self,
         request: Request<wire::ApplyRequest>,
     ) -> Result<Response<wire::ApplyResponse>, Status> {
-        self.tokens.admin(request.metadata())?;
+        self.tokens.policy_manager(request.metadata())?;
         at_leader!(self, request, apply);
         let request = request.into_inner();
         let state = self.latest().await?;
@@ -256,7 +257,7 @@ impl Registry for RegistryService {
         &self,
         request: Request<wire::ApplyRequest>,
     ) -> Result<Response<wire::PlanResponse>, Status> {
-        self.tokens.admin(request.metadata())?;
+        self.tokens.viewer(request.metadata())?;
         at_leader!(self, request, plan);
         let state = self.latest().await?;
         let plan = RegistryService::plan(self, &state, request.get_ref())?;
@@ -271,7 +272,7 @@ impl Registry for RegistryService {
         &self,
         request: Request<wire::GetRequest>,
     ) -> Result<Response<wire::GetResponse>, Status> {
-        self.tokens.admin(request.metadata())?;
+        self.tokens.viewer(request.metadata())?;
         at_leader!(self, request, get);
         let wire::GetRequest { kind, name } = request.into_inner();
         let state = self.latest().await?;
@@ -289,7 +290,7 @@ impl Registry for RegistryService {
         &self,
         request: Request<wire::CreateGrantRequest>,
     ) -> Result<Response<wire::GrantResponse>, Status> {
-        self.tokens.admin(request.metadata())?;
+        self.tokens.policy_manager(request.metadata())?;
         at_leader!(self, request, create_grant);
         let wire::CreateGrantRequest {
             name,
@@ -330,7 +331,7 @@ impl Registry for RegistryService {
         &self,
         request: Request<wire::RotateGrantRequest>,
     ) -> Result<Response<wire::GrantResponse>, Status> {
-        self.tokens.admin(request.metadata())?;
+        self.tokens.policy_manager(request.metadata())?;
         at_leader!(self, request, rotate_grant);
         let wire::RotateGrantRequest { name, overlap_ms } = request.into_inner();
         if overlap_ms > OVERLAP_MS_MAX {
@@ -357,7 +358,7 @@ impl Registry for RegistryService {
         &self,
         request: Request<wire::RevokeGrantRequest>,
     ) -> Result<Response<wire::RevokeGrantResponse>, Status> {
-        self.tokens.admin(request.metadata())?;
+        self.tokens.policy_manager(request.metadata())?;
         at_leader!(self, request, revoke_grant);
         let id = self.grant_id(&request.into_inner().name).await?;
         let revision = self.change(vec![Change::RevokeGrant { id }], None).await?;
@@ -368,7 +369,7 @@ impl Registry for RegistryService {
         &self,
         request: Request<wire::GatewaysRequest>,
     ) -> Result<Response<wire::GatewaysResponse>, Status> {
-        self.tokens.admin(request.metadata())?;
+        self.tokens.viewer(request.metadata())?;
         let (watchers, silent_nodes) = self.node.all_watchers().await;
         let gateways =
             watchers
@@ -382,6 +383,65 @@ impl Registry for RegistryService {
         Ok(Response::new(wire::GatewaysResponse {
             gateways,
             silent_nodes,
+        }))
+    }
+
+    async fn create_administrator(
+        &self,
+        request: Request<wire::CreateAdministratorRequest>,
+    ) -> Result<Response<wire::CreateAdministratorResponse>, Status> {
+        self.tokens.admin(request.metadata())?;
+        at_leader!(self, request, create_administrator);
+        let wire::CreateAdministratorRequest { name, role } = request.into_inner();
+        let token = Token::from_random(TokenKind::Admin, &self.draw());
+        let change = Change::CreateAdministrator {
+            name: Name::new(&name).map_err(|error| invalid("name", error))?,
+            role: role
+                .parse()
+                .map_err(|error: RoleError| invalid("role", error))?,
+            token: self.key.token_hash(&token),
+        };
+        let revision = self.change(vec![change], None).await?;
+        let token = token.as_str().to_owned();
+        Ok(Response::new(wire::CreateAdministratorResponse {
+            revision,
+            token,
+        }))
+    }
+
+    async fn list_administrators(
+        &self,
+        request: Request<wire::ListAdministratorsRequest>,
+    ) -> Result<Response<wire::ListAdministratorsResponse>, Status> {
+        self.tokens.admin(request.metadata())?;
+        at_leader!(self, request, list_administrators);
+        let state = self.latest().await?;
+        let administrators =
+            state
+                .administrators()
+                .map(|one| wire::list_administrators_response::Administrator {
+                    name: one.name.to_string(),
+                    role: one.role.to_string(),
+                    created_at_ms: one.created_at_ms,
+                });
+        let administrators = administrators.collect();
+        Ok(Response::new(wire::ListAdministratorsResponse {
+            administrators,
+        }))
+    }
+
+    async fn delete_administrator(
+        &self,
+        request: Request<wire::DeleteAdministratorRequest>,
+    ) -> Result<Response<wire::DeleteAdministratorResponse>, Status> {
+        self.tokens.admin(request.metadata())?;
+        at_leader!(self, request, delete_administrator);
+        let name = Name::new(&request.into_inner().name);
+        let name = name.map_err(|error| invalid("name", error))?;
+        let change = Change::DeleteAdministrator { name };
+        let revision = self.change(vec![change], None).await?;
+        Ok(Response::new(wire::DeleteAdministratorResponse {
+            revision,
         }))
     }
 

@@ -2,7 +2,9 @@
 //!
 //! A port that asks for no certificates lets everybody through; tokens are then all there is.
 
+use quotum_replica::peer::Voucher;
 use quotum_transport::{Caller, Role};
+use tonic::{Request, Status};
 
 const HEALTH: &str = "grpc.health.v1.Health";
 const COUNTER: &str = "quotum.counter.v1.Counter";
@@ -45,6 +47,16 @@ pub(crate) fn peers(caller: &Caller, path: &str) -> bool {
     // The services of clients: what one node passes on to another.
     let is_known = |(service, _)| [HEALTH, PEER, COUNTER, REGISTRY].contains(&service);
     is_peer && split(path).is_some_and(is_known)
+}
+
+/// Hands on what the certificate of a peer vouches for: nodes are known by their addresses.
+pub(crate) fn vouch(mut request: Request<()>) -> Result<Request<()>, Status> {
+    if let Some(Caller::Certified(certified)) = request.extensions().get() {
+        let certified = certified.clone();
+        let voucher = Voucher::new(move |host| certified.covers(host));
+        request.extensions_mut().insert(voucher);
+    }
+    Ok(request)
 }
 
 fn split(path: &str) -> Option<(&str, &str)> {

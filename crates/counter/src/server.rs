@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Endpoint;
 
 use crate::auth::Tokens;
@@ -199,15 +200,16 @@ impl Server {
         };
         let node = Node::start(config.node, seams).await?;
         let leaders = Arc::new(Channels::new(dialer));
-        let tokens = Tokens::new(&config.admin_token, &config.master_key);
+        let key = Arc::new(config.master_key);
+        let tokens = Tokens::new(&config.admin_token, key.clone(), node.clone());
         let decider = Decider::new(node.clone(), leaders.clone(), metrics.clone());
         let counter = CounterService::new(decider);
-        let key = Arc::new(config.master_key);
         let registry =
             RegistryService::new(node.clone(), tokens.clone(), key, leaders, config.random);
         let (health, health_service) = tonic_health::server::health_reporter();
         // What other nodes pass on comes in at the port of the peers.
-        let peers = Routes::new(PeerService::new(node.clone()))
+        let peer = InterceptedService::new(PeerService::new(node.clone()), roles::vouch);
+        let peers = Routes::new(peer)
             .add_service(health_service.clone())
             .add_service(counter.clone().server())
             .add_service(registry.clone());

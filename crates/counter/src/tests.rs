@@ -15,7 +15,7 @@ use quotum_registry::secret::token::{Token, TokenKind};
 use quotum_replica::clock::RealClock;
 use quotum_replica::disk::memory::MemoryDisk;
 use quotum_replica::node::Timings;
-use quotum_replica::{Durability, LogConfig, Member, NodeConfig, Seams};
+use quotum_replica::{Dialer, Durability, LogConfig, Member, NodeConfig, Seams};
 use quotum_telemetry::{BuildInfo, Exposition, Readiness};
 use tokio::net::TcpListener;
 use tonic::transport::Channel;
@@ -48,6 +48,10 @@ fn random() -> Random {
 
 impl Cluster {
     async fn start(nodes: u64) -> Self {
+        Self::start_with(nodes, Ports::plaintext(), dialer()).await
+    }
+
+    async fn start_with(nodes: u64, ports: Ports, dialer: Dialer) -> Self {
         let admin = Token::from_random(TokenKind::Admin, &[9; 32]);
         let mut key_bytes = [7; 32];
         key_bytes[0] = 1;
@@ -58,7 +62,7 @@ impl Cluster {
             sockets.push(Listeners {
                 client,
                 peer,
-                ports: Ports::plaintext(),
+                ports: ports.clone(),
             });
         }
         let address = |listener: &TcpListener| listener.local_addr().unwrap().to_string();
@@ -98,7 +102,7 @@ impl Cluster {
             let seams = Seams {
                 disk: Arc::new(MemoryDisk::new()),
                 clock: Arc::new(RealClock),
-                dialer: dialer(),
+                dialer: dialer.clone(),
                 observer: Arc::new(quotum_replica::observe::Unobserved),
                 seed: id,
             };

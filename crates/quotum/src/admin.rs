@@ -5,8 +5,10 @@
 //!
 //! # Layout
 //! * [`reach`]: nodes, the token, and asking. [`wait`]: until every gateway serves a revision.
-//! * [`apply`], [`documents`]: documents. [`get`], [`grant`], [`cluster`]: the other commands.
+//! * [`apply`], [`documents`]: documents. [`get`], [`grant`], [`administrator`], [`cluster`]: the
+//!   other commands.
 
+pub(crate) mod administrator;
 pub(crate) mod apply;
 pub(crate) mod cluster;
 pub(crate) mod documents;

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use quotum_registry::administrator::Role;
+
 use crate::duration;
 use crate::limits::{DEV_COUNTERS_MAX, DEV_GATEWAYS_MAX};
 use crate::output::Format;
@@ -37,6 +39,9 @@ pub(crate) enum Command {
     /// Make and end grants, and change their tokens
     #[command(subcommand)]
     Grant(Grant),
+    /// Make and end administrators, each with a token and a role
+    #[command(subcommand)]
+    Administrator(Administrator),
     /// Look at policies: check them, explain decisions, run their cases
     #[command(subcommand)]
     Policy(Policy),
@@ -213,6 +218,39 @@ pub(crate) struct Promptness {
     /// What happens anyway, for scripts that say it
     #[arg(long, hide = true, conflicts_with = "no_wait")]
     pub(crate) wait: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Administrator {
+    /// Make an administrator, and show its token: this once only
+    Create(CreateAdministrator),
+    /// Show the administrators, without their tokens
+    List(ListAdministrators),
+    /// End an administrator and its token
+    Revoke(RevokeAdministrator),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateAdministrator {
+    pub(crate) name: String,
+    /// viewer: look; policy_manager: change servers, policies and grants; admin: everything
+    #[arg(long)]
+    pub(crate) role: Role,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListAdministrators {
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RevokeAdministrator {
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
 }
 
 #[derive(Debug, Subcommand)]

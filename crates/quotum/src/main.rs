@@ -63,6 +63,9 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Apply(options) => admin::apply::run(&options, &environment, format),
         Command::Get(options) => admin::get::run(&options, &environment, format),
         Command::Grant(command) => admin::grant::run(&command, &environment, format),
+        Command::Administrator(command) => {
+            admin::administrator::run(&command, &environment, format)
+        }
         Command::Cluster(command) => admin::cluster::run(&command, &environment, format),
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::administrator::Role;
 use crate::grant::GrantSpec;
 use crate::name::{GrantId, Name};
 use crate::policy::Document;
@@ -70,6 +71,16 @@ pub enum Change {
     },
     DeleteGrant {
         id: GrantId,
+    },
+    /// Makes an administrator. Refused where the name is taken.
+    CreateAdministrator {
+        name: Name,
+        role: Role,
+        token: TokenHash,
+    },
+    /// Ends an administrator and its token.
+    DeleteAdministrator {
+        name: Name,
     },
 }
 

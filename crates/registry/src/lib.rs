@@ -6,6 +6,7 @@
 //!
 //! # Layout
 //! * [`server`], [`policy`], [`grant`]: what is registered; [`name`] and [`upstream`]: their parts.
+//! * [`administrator`]: who may change and look at it.
 //! * [`command`]: what can be asked, and what is answered.
 //! * [`state`]: what every node holds; commands are applied there, and encoded.
 //! * [`view`]: the same as a gateway uses it: policies compiled, credentials opened.
@@ -13,6 +14,7 @@
 //! * [`documents`]: what operators write, and the changes that lead there.
 //! * [`limits`]: the named maximum of everything here.
 
+pub mod administrator;
 pub mod command;
 pub mod documents;
 pub mod grant;

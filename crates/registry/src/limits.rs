@@ -21,6 +21,10 @@ pub const POLICIES_MAX: usize = 10_000;
 /// The most grants of a registry.
 pub const GRANTS_MAX: usize = 100_000;
 
+/// The most administrators of a registry. Each call looks at all of them, so that the time it takes
+/// tells nothing.
+pub const ADMINISTRATORS_MAX: usize = 1_000;
+
 /// The longest policy document.
 pub const DOCUMENT_BYTES_MAX: usize = 1 << 20;
 

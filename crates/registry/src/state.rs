@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::administrator::Administrator;
 use crate::grant::Grant;
 use crate::name::{GrantId, GrantName, Name};
 use crate::policy::Policy;
@@ -22,6 +23,8 @@ mod apply;
 pub mod encoding;
 mod index;
 
+#[cfg(test)]
+mod administrator_tests;
 #[cfg(test)]
 mod model_tests;
 #[cfg(test)]
@@ -36,6 +39,7 @@ pub struct State {
     servers: BTreeMap<Name, Arc<Server>>,
     policies: BTreeMap<Name, Arc<Policy>>,
     grants: BTreeMap<GrantId, Arc<Grant>>,
+    administrators: BTreeMap<Name, Arc<Administrator>>,
     /// Follows from the grants and policies.
     index: Index,
 }
@@ -86,6 +90,24 @@ impl State {
         self.grants.values()
     }
 
+    /// All administrators, by name.
+    pub fn administrators(&self) -> impl ExactSizeIterator<Item = &Arc<Administrator>> {
+        self.administrators.values()
+    }
+
+    pub fn administrator(&self, name: &str) -> Option<&Arc<Administrator>> {
+        self.administrators.get(name)
+    }
+
+    /// Whose token this is. Looks at every administrator, whichever it is.
+    pub fn administrator_with(&self, token: &TokenHash) -> Option<&Arc<Administrator>> {
+        let all = self.administrators.values();
+        all.fold(None, |found, one| match one.token.is_same(token) {
+            true => Some(one),
+            false => found,
+        })
+    }
+
     fn grant_with(&self, token: &TokenHash) -> Option<&GrantId> {
         self.index.grant_with(token)
     }
@@ -115,6 +137,18 @@ impl State {
             self.index.remove_policy(before);
         }
         before
+    }
+
+    /// Puts or removes an administrator, and gives what was there.
+    fn set_administrator(
+        &mut self,
+        name: &Name,
+        administrator: Option<Arc<Administrator>>,
+    ) -> Option<Arc<Administrator>> {
+        match administrator {
+            Some(administrator) => self.administrators.insert(name.clone(), administrator),
+            None => self.administrators.remove(name),
+        }
     }
 
     /// Puts or removes a grant, and gives what was there.

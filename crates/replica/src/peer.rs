@@ -1,9 +1,10 @@
 //! The peer service: openraft's server side over `quotum.peer.v1`.
 //!
 //! Promises: a message for another cluster, another node, an unknown group or another protocol is
-//! refused before anything reads it.
+//! refused before anything reads it; so is one of a sender whose certificate is another node's.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt};
 use openraft::errors::RaftError;
@@ -24,6 +25,11 @@ use crate::wire::{
     vote_to_wire,
 };
 
+/// What vouches for whoever sends a request: says whether its certificate is valid for a host. An
+/// extension of requests; where there is none, senders are believed.
+#[derive(Clone)]
+pub struct Voucher(Arc<dyn Fn(&str) -> bool + Send + Sync>);
+
 /// Serves the other nodes.
 #[derive(Clone)]
 pub struct PeerService {
@@ -31,6 +37,24 @@ pub struct PeerService {
 }
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+// === impl Voucher ===
+
+impl Voucher {
+    pub fn new(covers: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(covers))
+    }
+
+    fn of<T>(request: &Request<T>) -> Option<Self> {
+        request.extensions().get().cloned()
+    }
+
+    /// Whether the certificate is one of the node that serves peers at `HOST:PORT`.
+    fn is_for(&self, peer_address: &str) -> bool {
+        let host = peer_address.rsplit_once(':').map(|(host, _)| host);
+        host.is_some_and(|host| (self.0)(host))
+    }
+}
 
 // === impl PeerService ===
 
@@ -42,7 +66,11 @@ impl PeerService {
     }
 
     /// The group that a message is for.
-    async fn group(&self, envelope: Option<peer::Envelope>) -> Result<Group, Status> {
+    async fn group(
+        &self,
+        voucher: Option<Voucher>,
+        envelope: Option<peer::Envelope>,
+    ) -> Result<Group, Status> {
         let envelope = envelope.ok_or_else(|| Status::invalid_argument("envelope is missing"))?;
         if envelope.protocol != PEER_PROTOCOL {
             let text = format!(
@@ -61,8 +89,24 @@ impl PeerService {
         let group = self.node.group(shard);
         let group =
             group.ok_or_else(|| Status::not_found(format!("there is no shard {shard} here")))?;
+        check_voucher(group, envelope.from, voucher)?;
         check_sender(group, envelope.from, envelope.from_incarnation)?;
         Ok(group.clone())
+    }
+}
+
+/// Refuses a sender that speaks as a node with another certificate. One that the group does not
+/// know is believed to be new: it has no vote, and this node may be behind.
+fn check_voucher(group: &Group, from: u64, voucher: Option<Voucher>) -> Result<(), Status> {
+    match (group.member(from), voucher) {
+        (Some(known), Some(voucher)) if !voucher.is_for(&known.peer_address) => {
+            let text = format!(
+                "the certificate of the sender is not one of node {from}, which is at {}",
+                known.peer_address
+            );
+            Err(Status::permission_denied(text))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -127,8 +171,9 @@ impl Peer for PeerService {
         &self,
         request: Request<peer::AppendRequest>,
     ) -> Result<Response<peer::AppendResponse>, Status> {
+        let voucher = Voucher::of(&request);
         let mut message = request.into_inner();
-        let group = self.group(message.envelope.take()).await?;
+        let group = self.group(voucher, message.envelope.take()).await?;
         let request = append_from_wire(message).map_err(malformed)?;
         let last = request
             .entries
@@ -146,13 +191,14 @@ impl Peer for PeerService {
         &self,
         request: Request<Streaming<peer::AppendRequest>>,
     ) -> Result<Response<Self::StreamAppendStream>, Status> {
+        let voucher = Voucher::of(&request);
         let mut incoming = request.into_inner();
         let first = incoming.message().await?;
         let Some(mut first) = first else {
             return Ok(Response::new(Box::pin(futures_util::stream::empty())));
         };
         let envelope = first.envelope.take();
-        let group = self.group(envelope.clone()).await?;
+        let group = self.group(voucher, envelope.clone()).await?;
         let first = append_from_wire(first).map_err(malformed)?;
         // The first message speaks for the stream: those after it must name the same group.
         let rest = incoming.map(move |message| {
@@ -183,8 +229,9 @@ impl Peer for PeerService {
         &self,
         request: Request<peer::VoteRequest>,
     ) -> Result<Response<peer::VoteResponse>, Status> {
+        let voucher = Voucher::of(&request);
         let message = request.into_inner();
-        let group = self.group(message.envelope).await?;
+        let group = self.group(voucher, message.envelope).await?;
         let request = VoteRequest {
             vote: vote_from_wire(message.vote).map_err(malformed)?,
             last_log_id: message.last_log_id.map(log_id_from_wire),
@@ -205,10 +252,11 @@ impl Peer for PeerService {
         &self,
         request: Request<Streaming<peer::SnapshotRequest>>,
     ) -> Result<Response<peer::SnapshotResponse>, Status> {
+        let voucher = Voucher::of(&request);
         let mut incoming = request.into_inner();
         let first = incoming.message().await?;
         let first = first.ok_or_else(|| Status::invalid_argument("an empty snapshot stream"))?;
-        let group = self.group(first.envelope).await?;
+        let group = self.group(voucher, first.envelope).await?;
         let vote = vote_from_wire(first.vote).map_err(malformed)?;
         let meta = first
             .meta
@@ -231,8 +279,9 @@ impl Peer for PeerService {
         &self,
         request: Request<peer::TransferLeaderRequest>,
     ) -> Result<Response<peer::TransferLeaderResponse>, Status> {
+        let voucher = Voucher::of(&request);
         let message = request.into_inner();
-        let group = self.group(message.envelope).await?;
+        let group = self.group(voucher, message.envelope).await?;
         let from = vote_from_wire(message.from_leader).map_err(malformed)?;
         let last = message.last_log_id.map(log_id_from_wire);
         let request = TransferLeaderRequest::new(from, message.to, last);
@@ -249,8 +298,9 @@ impl Peer for PeerService {
         &self,
         request: Request<peer::ChangeRequest>,
     ) -> Result<Response<peer::ChangeResponse>, Status> {
+        let voucher = Voucher::of(&request);
         let message = request.into_inner();
-        let group = self.group(message.envelope).await?;
+        let group = self.group(voucher, message.envelope).await?;
         let change = message.change;
         let change = change.ok_or_else(|| Status::invalid_argument("change is missing"))?;
         let changed = self.node.change_here(&group, change).await;
@@ -262,7 +312,8 @@ impl Peer for PeerService {
         &self,
         request: Request<peer::HealthRequest>,
     ) -> Result<Response<peer::HealthResponse>, Status> {
-        self.group(request.into_inner().envelope).await?;
+        let voucher = Voucher::of(&request);
+        self.group(voucher, request.into_inner().envelope).await?;
         Ok(Response::new(self.node.health().into()))
     }
 
@@ -270,7 +321,8 @@ impl Peer for PeerService {
         &self,
         request: Request<peer::WatchersRequest>,
     ) -> Result<Response<peer::WatchersResponse>, Status> {
-        self.group(request.into_inner().envelope).await?;
+        let voucher = Voucher::of(&request);
+        self.group(voucher, request.into_inner().envelope).await?;
         let watcher = |(gateway, revision)| peer::watchers_response::Watcher { gateway, revision };
         let watchers = self.node.watchers().into_iter().map(watcher).collect();
         Ok(Response::new(peer::WatchersResponse { watchers }))

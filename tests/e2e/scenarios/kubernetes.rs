@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use quotum_authority::{Authority, Identity};
 use quotum_e2e::bench::Bench;
 use quotum_e2e::burst::Burst;
 use quotum_e2e::ensure;
@@ -15,6 +16,7 @@ use quotum_e2e::minute::MinuteHand;
 use quotum_e2e::operator::{Operator, policy_document};
 use quotum_e2e::pod::{Cluster, Pod};
 use quotum_e2e::poll;
+use quotum_e2e::secret;
 use quotum_e2e::upstream::Upstream;
 use serde_json::{Value, json};
 
@@ -49,6 +51,46 @@ pub(crate) async fn the_shipped_manifests_make_a_cluster(bench: &Bench) -> Resul
     expect_rolled(bench, &mut deployed).await
 }
 
+/// What deploy/cert-manager makes, for the addresses of the pods here.
+fn secrets(cluster: &Cluster, clients: &Authority) -> Vec<(String, Vec<(String, String)>)> {
+    let hosts = (0..cluster.counters_count).map(|number| cluster.counter(number).to_string());
+    let hosts: Vec<String> = hosts.collect();
+    let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+    let peers = Authority::new("peers");
+    let tls = |authority: &Authority, identity: Identity| {
+        let Identity { certificate, key } = identity;
+        let ca = authority.pem();
+        let files = [("tls.crt", certificate), ("tls.key", key), ("ca.crt", ca)];
+        files.map(|(file, text)| (file.to_owned(), text)).to_vec()
+    };
+    let texts = [("secret-key", SECRET_KEY), ("admin-token", ADMIN_TOKEN)];
+    let texts = texts.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let peer = peers.issue(&hosts, Some("peer/quotum-counter"));
+    let gateway = clients.issue(&[], Some("gateway/quotum-gateway"));
+    let secrets = [
+        ("quotum", texts.to_vec()),
+        (
+            "quotum-counter-tls",
+            tls(clients, clients.issue(&hosts, None)),
+        ),
+        ("quotum-counter-peer-tls", tls(&peers, peer)),
+        ("quotum-gateway-tls", tls(clients, gateway)),
+    ];
+    secrets
+        .map(|(name, values)| (name.to_owned(), values))
+        .into()
+}
+
+fn operator(bench: &Bench, nodes: Vec<String>, clients: &Authority) -> Result<Operator> {
+    let identity = clients.issue(&[], Some("operator/quotum-operator"));
+    let [ca, cert, key] =
+        ["operator-ca.crt", "operator.crt", "operator.key"].map(|f| bench.path(f));
+    secret::put(&ca, &clients.pem())?;
+    secret::put(&cert, &identity.certificate)?;
+    secret::put(&key, &identity.key)?;
+    Ok(Operator::of(bench, nodes, ADMIN_TOKEN).with_tls(ca, cert, key))
+}
+
 // === impl Deployed ===
 
 impl Deployed {
@@ -62,13 +104,14 @@ impl Deployed {
         let manifests = Manifests::read(bench, &files)?;
         let of_counters = manifests.workload("StatefulSet", "quotum-counter")?;
         let of_gateways = manifests.workload("Deployment", "quotum-gateway")?;
-        let secret = [("secret-key", SECRET_KEY), ("admin-token", ADMIN_TOKEN)];
-        let cluster = Cluster {
+        let mut cluster = Cluster {
             net: Loopback::draw(),
             counters: of_counters.name.clone(),
             counters_count: of_counters.replicas,
-            secret: secret.map(|(key, value)| (key.into(), value.into())).into(),
+            secrets: Vec::new(),
         };
+        let clients = Authority::new("clients");
+        cluster.secrets = secrets(&cluster, &clients);
         let start = |workload: &Workload| -> Result<Vec<Pod>> {
             let pods = 0..workload.replicas;
             pods.map(|number| Pod::start(bench, &cluster, workload, number))
@@ -83,7 +126,7 @@ impl Deployed {
         let addresses = counters.iter().map(|pod| pod.url("client", ""));
         let addresses = addresses.collect::<Result<Vec<String>>>()?;
         Ok(Self {
-            operator: Operator::of(bench, addresses, ADMIN_TOKEN),
+            operator: operator(bench, addresses, &clients)?,
             cluster,
             of_counters,
             counters,

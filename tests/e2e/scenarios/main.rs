@@ -14,6 +14,7 @@ mod balance;
 mod burst;
 mod changes;
 mod edges;
+mod floods;
 mod https;
 mod kill;
 mod kubernetes;
@@ -23,6 +24,7 @@ mod outage;
 mod registry;
 mod restart;
 mod sdks;
+mod tls;
 mod whatsapp;
 
 /// A scenario and the programs that it cannot run without.
@@ -106,6 +108,16 @@ fn scenarios() -> Vec<Scenario> {
             CLUSTER
         ),
         scenario!(edges::noise_on_any_port_stops_nothing, CLUSTER),
+        scenario!(floods::a_flood_on_the_client_port_is_hung_up_on, CLUSTER),
+        scenario!(floods::whoever_dawdles_is_hung_up_on, CLUSTER),
+        scenario!(
+            tls::certificates_and_authorities_change_and_no_call_is_refused,
+            CLUSTER
+        ),
+        scenario!(
+            tls::whoever_has_not_the_right_certificate_gets_nothing,
+            CLUSTER
+        ),
         scenario!(
             members::a_cluster_made_by_commands_counts_through_every_change,
             SERVED

@@ -5,7 +5,7 @@
 //! * [`bench`]: what one scenario has around it; [`tools`]: the programs that a scenario needs
 //! * [`process`]: a child process that ends with its test, however the test ends
 //! * [`dev`], [`plain`], [`operator`], [`balancer`], [`upstream`], [`prometheus`]: the programs under test;
-//!   [`authority`]: the certificates of some
+//!   [`authority`]: the certificates of some; [`secured`]: a cluster over TLS; [`secret`]: its files
 //! * [`manifests`], [`pod`]: what Kubernetes would run
 //! * [`http`], [`mcp`], [`sdk`]: clients; [`burst`]: many of them at once; [`drip`]: a steady load
 //! * [`minute`], [`metrics`], [`poll`]: reading the log clock, a figure, a change
@@ -32,6 +32,8 @@ pub mod poll;
 pub mod process;
 pub mod prometheus;
 pub mod sdk;
+pub mod secret;
+pub mod secured;
 pub mod settings;
 pub mod tools;
 pub mod upstream;

@@ -49,8 +49,8 @@ pub struct Mount {
 pub enum Content {
     /// Files by their names.
     Config(Vec<(String, String)>),
-    /// These keys of the secret; none: all.
-    Secret(Vec<String>),
+    /// A secret, and which of its keys; none: all.
+    Secret { name: String, keys: Vec<String> },
     /// An empty folder.
     Folder,
 }
@@ -133,7 +133,10 @@ impl Manifests {
                 }
                 Some(volume) if !volume["secret"].is_null() => {
                     let items = list(&volume["secret"]["items"]).iter();
-                    Content::Secret(items.map(|item| text(&item["key"])).collect())
+                    Content::Secret {
+                        name: text(&volume["secret"]["secretName"]),
+                        keys: items.map(|item| text(&item["key"])).collect(),
+                    }
                 }
                 Some(_) => Content::Folder,
                 None if claims

@@ -21,6 +21,8 @@ pub struct Operator {
     folder: PathBuf,
     admin: String,
     token: String,
+    /// The files of TLS: an authority, a certificate and its key.
+    tls: Option<[PathBuf; 3]>,
 }
 
 // === impl Operator ===
@@ -41,6 +43,16 @@ impl Operator {
             folder: bench.logs(),
             admin: nodes.into_iter().collect::<Vec<_>>().join(","),
             token: token.to_owned(),
+            tls: None,
+        }
+    }
+
+    /// The same operator, who believes an authority and shows a certificate.
+    #[must_use]
+    pub fn with_tls(self, ca: PathBuf, cert: PathBuf, key: PathBuf) -> Self {
+        Self {
+            tls: Some([ca, cert, key]),
+            ..self
         }
     }
 
@@ -105,7 +117,10 @@ impl Operator {
     /// Runs a command: the one place that knows how the cluster and its administrator are named.
     pub fn run(&self, arguments: &[&str]) -> Result<Output> {
         // Coreutils' `timeout` holds the deadline, and ends the command with us.
-        Ok(Command::new("timeout")
+        let mut command = Command::new("timeout");
+        let variables = ["QUOTUM_CA", "QUOTUM_CERT", "QUOTUM_KEY"];
+        command.envs(variables.into_iter().zip(self.tls.iter().flatten()));
+        Ok(command
             .arg(COMMAND_MAX.as_secs().to_string())
             .arg(&self.quotum)
             .args(arguments)

@@ -13,6 +13,7 @@ use crate::failure::Result;
 use crate::limits::READY_MAX;
 use crate::poll;
 use crate::process::Process;
+use crate::secret;
 
 /// Secrets of a cluster, in base64, and the files that hold them.
 #[derive(Debug, Clone)]
@@ -49,11 +50,11 @@ impl Secrets {
             key_file: bench.path("secret-key"),
             token_file: bench.path("admin-token"),
         };
-        fs::write(
+        secret::put(
             &secrets.key_file,
             "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
         )?;
-        fs::write(&secrets.token_file, &secrets.admin_token)?;
+        secret::put(&secrets.token_file, &secrets.admin_token)?;
         Ok(secrets)
     }
 }

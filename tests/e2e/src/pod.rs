@@ -16,6 +16,7 @@ use crate::failure::{Failure, Result};
 use crate::loopback::Loopback;
 use crate::manifests::{Content, EnvValue, Mount, Probe, Workload};
 use crate::process::Process;
+use crate::secret;
 
 /// Where every pod of a cluster is: each has the address of its number in its workload.
 #[derive(Debug, Clone)]
@@ -24,8 +25,8 @@ pub struct Cluster {
     /// The name of the StatefulSet, whose pods have names in the network.
     pub counters: String,
     pub counters_count: u64,
-    /// `secret-key` and so on, with their values.
-    pub secret: Vec<(String, String)>,
+    /// By the names of the secrets: `secret-key` and so on, with their values.
+    pub secrets: Vec<(String, Vec<(String, String)>)>,
 }
 
 /// A running container.
@@ -44,7 +45,7 @@ const UNNAMED: u64 = 101;
 
 impl Cluster {
     /// The address of a pod of the StatefulSet.
-    fn counter(&self, number: u64) -> Ipv4Addr {
+    pub fn counter(&self, number: u64) -> Ipv4Addr {
         self.net.host(u8::try_from(number + 1).unwrap_or(u8::MAX))
     }
 
@@ -81,7 +82,7 @@ impl Pod {
         };
         let root = bench.path(&name);
         for mount in &workload.mounts {
-            fill(&root, mount, &cluster.secret)?;
+            fill(&root, mount, &cluster.secrets)?;
         }
         let map = Map {
             root: &root,
@@ -252,7 +253,7 @@ impl Map<'_> {
 }
 
 /// Puts what is mounted where the container finds it.
-fn fill(root: &Path, mount: &Mount, secret: &[(String, String)]) -> Result {
+fn fill(root: &Path, mount: &Mount, secrets: &[(String, Vec<(String, String)>)]) -> Result {
     let folder = PathBuf::from(format!("{}{}", root.display(), mount.path));
     fs::create_dir_all(&folder)?;
     match &mount.content {
@@ -262,10 +263,12 @@ fn fill(root: &Path, mount: &Mount, secret: &[(String, String)]) -> Result {
                 fs::write(folder.join(name), text)?;
             }
         }
-        Content::Secret(keys) => {
-            let is_wanted = |name: &String| keys.is_empty() || keys.contains(name);
-            for (name, value) in secret.iter().filter(|(name, _)| is_wanted(name)) {
-                fs::write(folder.join(name), value)?;
+        Content::Secret { name, keys } => {
+            let found = secrets.iter().find(|(known, _)| known == name);
+            let (_, values) = found.ok_or_else(|| Failure::new(format!("no secret {name}")))?;
+            let is_wanted = |key: &String| keys.is_empty() || keys.contains(key);
+            for (key, value) in values.iter().filter(|(key, _)| is_wanted(key)) {
+                secret::put(&folder.join(key), value)?;
             }
         }
     }

@@ -4,6 +4,7 @@ use super::*;
 
 fn nodes(keys: u32, window: Window) -> Nodes {
     Nodes {
+        tls: crate::arguments::Tls::default(),
         addresses: vec!["a:1".to_owned()],
         keys,
         max: 1_000_000_000,

@@ -6,3 +6,4 @@ mod node;
 mod program;
 mod redis;
 mod server;
+mod tls;

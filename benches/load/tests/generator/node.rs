@@ -7,15 +7,29 @@ use quotum_api::counter::counter_server::{Counter, CounterServer};
 use quotum_api::counter::not_decided::Reason;
 use quotum_api::counter::{self, DecideRequest, DecideResponse, decide_response, outcome};
 use quotum_limit::{Batch, Caller, Caps, Command, LogTime, Outcome, Stamp, State};
+use quotum_telemetry::label::Listener;
+use quotum_telemetry::{BuildInfo, Exposition, ListenerMetrics};
+use quotum_transport::{Acceptor, Bounds, Credentials, Security};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_stream::{Stream, StreamExt};
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
 const CAPS: Caps = Caps {
     counters_max: 100_000,
     tenant_counters_max: 100_000,
 };
+
+/// Gateways may ask.
+fn gateways(caller: &quotum_transport::Caller, _: &str) -> bool {
+    use quotum_transport::{Caller, Role};
+    let Caller::Certified(certified) = caller else {
+        return false;
+    };
+    matches!(certified.role, Some((Role::Gateway, _)))
+}
 
 /// What a node does with decisions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,10 +94,27 @@ impl Node {
         }
     }
 
-    async fn start_with(mood: Mood, leader: Option<String>) -> Self {
+    /// A node that leads, over TLS.
+    pub(crate) async fn secured(credentials: Credentials) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let node = Self::at(&listener, Mood::Decides, None);
+        let exposition = Exposition::new(&BuildInfo {
+            version: String::new(),
+            revision: String::new(),
+        });
+        let metrics = ListenerMetrics::new(&exposition, Listener::Clients);
+        let acceptor = Acceptor::new(Security::Tls(credentials), Bounds::new(100, 100), metrics);
+        let routes = Routes::new(CounterServer::new(node.clone()));
+        let stop = CancellationToken::new();
+        tokio::spawn(quotum_transport::serve(
+            listener, acceptor, gateways, routes, stop,
+        ));
+        node
+    }
+
+    fn at(listener: &TcpListener, mood: Mood, leader: Option<String>) -> Self {
         let address = listener.local_addr().unwrap().to_string();
-        let node = Self {
+        Self {
             leader: leader.unwrap_or_else(|| address.clone()),
             address,
             mood,
@@ -91,7 +122,12 @@ impl Node {
                 state: State::new(1),
                 decided: Decided::default(),
             })),
-        };
+        }
+    }
+
+    async fn start_with(mood: Mood, leader: Option<String>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let node = Self::at(&listener, mood, leader);
         let server = tonic::transport::Server::builder();
         let serving = server
             .tcp_nodelay(true)

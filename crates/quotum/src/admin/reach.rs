@@ -271,7 +271,9 @@ fn refused(node: &str, status: &Status) -> Failure {
     match status.code() {
         Code::Unauthenticated => failure.next("check the admin token"),
         Code::Unavailable => failure.next("`quotum cluster status` shows who is missing"),
-        Code::PermissionDenied => failure.next("docs/tls.md says which certificate opens what"),
+        Code::PermissionDenied => failure.next(
+            "docs/commands.md says which role a command needs, docs/tls.md which certificate",
+        ),
         Code::Aborted => failure.stale().next("try again"),
         Code::Unimplemented => failure.next("is this the client port of a counter node?"),
         _ => failure,

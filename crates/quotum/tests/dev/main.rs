@@ -181,6 +181,42 @@ fn an_operator_changes_what_holds_everywhere() {
 }
 
 #[test]
+fn an_administrator_may_what_its_role_says_until_it_is_revoked() {
+    use std::os::unix::fs::OpenOptionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let dev = Dev::start(&folder.path().join("data"), &["--gateways", "1"]);
+    let made = dev.operate("administrator create eve --role viewer");
+    let token = made["token"].as_str().unwrap();
+    assert!(token.starts_with("qta_"), "{made}");
+    let mut options = fs::OpenOptions::new();
+    let file = options.write(true).create(true).mode(0o600);
+    let mut file = file.open(folder.path().join("eve")).unwrap();
+    std::io::Write::write_all(&mut file, token.as_bytes()).unwrap();
+    let listed = dev.operate("administrator list");
+    assert_eq!(
+        (&listed[0]["name"], &listed[0]["role"]),
+        (&json!("eve"), &json!("viewer"))
+    );
+    dev.operate("get servers --admin-token-file eve");
+    let told = |line: &str| {
+        let output = dev.try_operate(line);
+        assert_eq!(output.status.code(), Some(1), "{line}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    for denied in [
+        "grant create mine --server demo --policy demo",
+        "administrator create mallory --role admin",
+        "cluster remove 1",
+    ] {
+        let text = told(&format!("{denied} --admin-token-file eve"));
+        assert!(text.contains("eve has the role viewer"), "{text}");
+    }
+    dev.operate("administrator revoke eve");
+    let text = told("get servers --admin-token-file eve");
+    assert!(text.contains("no admin token of this cluster"), "{text}");
+}
+
+#[test]
 fn a_grant_that_was_applied_gets_its_token_by_rotation() {
     let folder = tempfile::tempdir().unwrap();
     let dev = Dev::start(&folder.path().join("data"), &["--gateways", "1"]);

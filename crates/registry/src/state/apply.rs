@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use super::State;
+use crate::administrator::{Administrator, Role};
 use crate::command::{Apply, Change, Command, CredentialChange, Outcome, Reason, Refused};
 use crate::grant::{Grant, GrantSpec, PreviousToken};
 use crate::limits::{
-    CHANGES_MAX, DOCUMENT_BYTES_TOTAL_MAX, GRANTS_MAX, INSTANT_MS_MAX, OVERLAP_MS_MAX,
-    POLICIES_MAX, SERVERS_MAX,
+    ADMINISTRATORS_MAX, CHANGES_MAX, DOCUMENT_BYTES_TOTAL_MAX, GRANTS_MAX, INSTANT_MS_MAX,
+    OVERLAP_MS_MAX, POLICIES_MAX, SERVERS_MAX,
 };
 use crate::name::{GrantId, Name};
 use crate::policy::{Document, Policy};
@@ -20,6 +21,7 @@ enum Undo {
     Server(Name, Option<Arc<Server>>),
     Policy(Name, Option<Arc<Policy>>),
     Grant(GrantId, Option<Arc<Grant>>),
+    Administrator(Name, Option<Arc<Administrator>>),
 }
 
 /// What a change did; `None`: everything was so already.
@@ -88,6 +90,7 @@ impl State {
             Undo::Server(name, before) => drop(self.set_server(&name, before)),
             Undo::Policy(name, before) => drop(self.set_policy(&name, before)),
             Undo::Grant(id, before) => drop(self.set_grant(&id, before)),
+            Undo::Administrator(name, before) => drop(self.set_administrator(&name, before)),
         }
     }
 
@@ -108,7 +111,43 @@ impl State {
                 self.grant_or_refuse(id)?;
                 Ok(Some(Undo::Grant(id.clone(), self.set_grant(id, None))))
             }
+            Change::CreateAdministrator { name, role, token } => {
+                self.create_administrator(name, *role, *token, at_ms)
+            }
+            Change::DeleteAdministrator { name } => match self.set_administrator(name, None) {
+                None => Err(missing("administrator", name.as_str(), "/name")),
+                before => Ok(Some(Undo::Administrator(name.clone(), before))),
+            },
         }
+    }
+
+    fn create_administrator(
+        &mut self,
+        name: &Name,
+        role: Role,
+        token: TokenHash,
+        at_ms: u64,
+    ) -> Changed {
+        if self.administrators.contains_key(name) {
+            let message = format!("there is an administrator {name} already");
+            return Err(Refused::new(Reason::Taken, "/name", message));
+        }
+        if self.administrators.len() >= ADMINISTRATORS_MAX {
+            return Err(full("administrators", ADMINISTRATORS_MAX));
+        }
+        if self.administrator_with(&token).is_some() {
+            let message = "the token was given to an administrator before";
+            return Err(Refused::new(Reason::Taken, "/token", message));
+        }
+        let administrator = Administrator {
+            name: name.clone(),
+            role,
+            token,
+            created_at_ms: at_ms,
+            revision: self.next_revision(),
+        };
+        let before = self.set_administrator(name, Some(Arc::new(administrator)));
+        Ok(Some(Undo::Administrator(name.clone(), before)))
     }
 
     /// The revision that a change of this command leaves on what it changes.

@@ -11,11 +11,12 @@ use ring::digest;
 use serde::{Deserialize, Serialize};
 
 use super::State;
+use crate::administrator::Administrator;
 use crate::command::Command;
 use crate::grant::Grant;
 use crate::limits::{
-    COMMAND_BYTES_MAX, DOCUMENT_BYTES_MAX, DOCUMENT_BYTES_TOTAL_MAX, GRANTS_MAX, POLICIES_MAX,
-    SERVERS_MAX, STATE_BYTES_MAX,
+    ADMINISTRATORS_MAX, COMMAND_BYTES_MAX, DOCUMENT_BYTES_MAX, DOCUMENT_BYTES_TOTAL_MAX,
+    GRANTS_MAX, POLICIES_MAX, SERVERS_MAX, STATE_BYTES_MAX,
 };
 use crate::policy::Policy;
 use crate::server::Server;
@@ -77,6 +78,9 @@ struct StateOut<'a> {
     servers: Vec<&'a Server>,
     policies: Vec<&'a Policy>,
     grants: Vec<&'a Grant>,
+    /// Left out where there is none, as before there were any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    administrators: Vec<&'a Administrator>,
 }
 
 #[derive(Deserialize)]
@@ -88,6 +92,8 @@ struct StateIn {
     servers: Vec<Server>,
     policies: Vec<Policy>,
     grants: Vec<Grant>,
+    #[serde(default)]
+    administrators: Vec<Administrator>,
 }
 
 // === impl Command ===
@@ -119,6 +125,7 @@ impl State {
             servers: self.servers.values().map(|server| &**server).collect(),
             policies: self.policies.values().map(|policy| &**policy).collect(),
             grants: self.grants.values().map(|grant| &**grant).collect(),
+            administrators: self.administrators.values().map(|one| &**one).collect(),
         })
     }
 
@@ -175,7 +182,27 @@ impl State {
         for grant in read.grants {
             state.restore_grant(grant)?;
         }
+        within(
+            "administrators",
+            read.administrators.len(),
+            ADMINISTRATORS_MAX,
+        )?;
+        for administrator in read.administrators {
+            state.restore_administrator(administrator)?;
+        }
         Ok(state)
+    }
+
+    fn restore_administrator(&mut self, administrator: Administrator) -> Result<(), String> {
+        let name = administrator.name.clone();
+        self.check_revision(&name, administrator.revision)?;
+        let last = self.administrators.last_key_value();
+        ascending(last.map(|(last, _)| last), &name)?;
+        if self.administrator_with(&administrator.token).is_some() {
+            return Err(format!("administrator {name} has the token of another"));
+        }
+        self.set_administrator(&name, Some(Arc::new(administrator)));
+        Ok(())
     }
 
     fn restore_grant(&mut self, grant: Grant) -> Result<(), String> {

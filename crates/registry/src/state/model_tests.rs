@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use crate::administrator::Role;
 use crate::command::{Change, Command, CredentialChange, Outcome};
 use crate::grant::GrantSpec;
 use crate::name::{GrantId, GrantName, Name};
@@ -20,6 +21,7 @@ struct Model {
     servers: BTreeMap<Name, ServerSpec>,
     policies: BTreeMap<Name, Document>,
     grants: BTreeMap<GrantId, ModelGrant>,
+    administrators: BTreeMap<Name, (Role, TokenHash)>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -94,6 +96,13 @@ impl Model {
             }
             Change::RevokeGrant { id } => self.grants.get_mut(id)?.revoked = true,
             Change::DeleteGrant { id } => drop(self.grants.remove(id)?),
+            Change::CreateAdministrator { name, role, token } => {
+                let mut others = self.administrators.iter();
+                let is_taken = others.any(|(taken, (_, held))| taken == name || held == token);
+                (!is_taken).then_some(())?;
+                self.administrators.insert(name.clone(), (*role, *token));
+            }
+            Change::DeleteAdministrator { name } => drop(self.administrators.remove(name)?),
         }
         Some(())
     }
@@ -144,6 +153,10 @@ impl Model {
                 .map(|p| (p.name.clone(), p.document.clone()))
                 .collect(),
             grants: grants.collect(),
+            administrators: state
+                .administrators()
+                .map(|one| (one.name.clone(), (one.role, one.token)))
+                .collect(),
         }
     }
 }
@@ -206,6 +219,9 @@ fn changes() -> impl Strategy<Value = Change> {
             .prop_map(|(id, token, overlap_ms)| Change::RotateGrant { id, token, overlap_ms }),
         1 => ids().prop_map(|id| Change::RevokeGrant { id }),
         1 => ids().prop_map(|id| Change::DeleteGrant { id }),
+        2 => (names(), proptest::sample::select(&Role::ALL[..]), tokens())
+            .prop_map(|(name, role, token)| Change::CreateAdministrator { name, role, token }),
+        1 => names().prop_map(|name| Change::DeleteAdministrator { name }),
     ]
 }
 
