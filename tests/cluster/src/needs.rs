@@ -36,6 +36,9 @@ pub struct Machine {
 impl Machine {
     pub fn look(sandbox: Result, tools: &Tools) -> Self {
         let mut missing = tools.missing(&[Tool::Quotum]);
+        if tools.is_bare() {
+            missing.push("a machine to break: QUOTUM_BARE is set".to_owned());
+        }
         missing.extend(sandbox.err().map(|failure| failure.to_string()));
         Self { missing }
     }

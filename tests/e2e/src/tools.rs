@@ -24,6 +24,7 @@ pub struct Tools {
     root: PathBuf,
     quotum: PathBuf,
     quotum_has_dev: bool,
+    is_bare: bool,
 }
 
 // === impl Tools ===
@@ -41,6 +42,7 @@ impl Tools {
             root: root.expect("the package is two folders deep").into(),
             quotum,
             quotum_has_dev,
+            is_bare: settings.is_bare,
         }
     }
 
@@ -80,7 +82,15 @@ impl Tools {
         self.root.join(".e2e").join(path)
     }
 
+    /// Whether only what Rust built may be used.
+    pub fn is_bare(&self) -> bool {
+        self.is_bare
+    }
+
     fn lacks(&self, tool: Tool) -> Option<String> {
+        if self.is_bare && tool != Tool::Quotum {
+            return Some(format!("{tool:?}: QUOTUM_BARE is set"));
+        }
         let is_there = match tool {
             Tool::Quotum => self.quotum_has_dev,
             Tool::Haproxy => starts("haproxy", "-v"),
