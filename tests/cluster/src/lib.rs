@@ -108,6 +108,7 @@ pub fn run(mut arguments: Vec<String>) -> ExitCode {
         .map(|scenario| trial(scenario, &settings, &tools, &machine));
     let conclusion = libtest_mimic::run(&parsed, trials.collect());
     if is_inside {
+        let _unheard = writeln!(std::io::stderr(), "{}", verdict::TOTALS);
         sandbox::clear();
     }
     conclusion.exit_code()

@@ -1,9 +1,12 @@
 //! The verdict on a history: the checker's, and what only holds where nothing was broken.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use quotum_checker::Report;
@@ -16,6 +19,20 @@ use crate::limits::DECISION_MAX;
 use crate::logged;
 use crate::recorder::Recorder;
 
+/// What all scenarios of this run came to that must be sound.
+#[derive(Debug)]
+pub struct Totals {
+    decisions: AtomicUsize,
+    faults: AtomicUsize,
+    violations: AtomicUsize,
+}
+
+pub static TOTALS: Totals = Totals {
+    decisions: AtomicUsize::new(0),
+    faults: AtomicUsize::new(0),
+    violations: AtomicUsize::new(0),
+};
+
 /// All that is known of a run that has ended.
 #[derive(Debug)]
 pub struct Evidence<'a> {
@@ -24,6 +41,28 @@ pub struct Evidence<'a> {
     calm_us: Vec<(u64, u64)>,
     /// Where the nodes that were left have their data.
     pub disks: Vec<PathBuf>,
+}
+
+// === impl Totals ===
+
+impl Totals {
+    fn add(&self, report: &Report) {
+        self.decisions.fetch_add(report.decisions, Relaxed);
+        self.faults.fetch_add(report.faults, Relaxed);
+        self.violations.fetch_add(report.violations_total, Relaxed);
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = |count: &AtomicUsize| count.load(Relaxed);
+        let (faults, decisions) = (of(&self.faults), of(&self.decisions));
+        let violations = of(&self.violations);
+        write!(
+            f,
+            "{faults} faults, {decisions} decisions checked, {violations} violations"
+        )
+    }
 }
 
 // === impl Evidence ===
@@ -74,6 +113,7 @@ impl<'a> Evidence<'a> {
 
     fn judged(&self) -> Result {
         let report = self.report()?;
+        TOTALS.add(&report);
         ensure!(
             report.is_sound(),
             "{} violations, first of all: {:#?}",
