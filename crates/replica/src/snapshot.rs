@@ -32,6 +32,9 @@ const HEAD_BYTES_MAX: u64 = 1 << 20;
 /// The checksum that ends a file.
 const SUM_BYTES: u64 = 4;
 
+/// How much of a file is written between two syncs.
+const EASE_BYTES: u64 = 2 << 20;
+
 /// Pieces that wait for the disk, or for the network.
 const PIECES_MAX: usize = 2;
 
@@ -82,6 +85,8 @@ struct Pieces<'a> {
 struct Writer {
     file: Box<dyn File>,
     at: u64,
+    /// Up to here it is on the disk.
+    synced: u64,
     sum: crc32fast::Hasher,
 }
 
@@ -128,6 +133,7 @@ impl SnapshotStore {
                 let mut writer = Writer::begin(&disk, &temporary, &head)?;
                 for piece in pieces {
                     writer.write(&piece)?;
+                    writer.ease().await?;
                     // A disk in memory has no thread of its own.
                     tokio::task::yield_now().await;
                 }
@@ -162,6 +168,7 @@ impl SnapshotStore {
                 while let Some(piece) = arriving.recv().await {
                     sum.update(&piece);
                     writer.write(&piece)?;
+                    writer.ease().await?;
                 }
                 writer.end().await?;
                 let mut image = Image::open(&incoming.disk, &incoming.name)?.1;
@@ -225,6 +232,7 @@ impl Writer {
         let mut writer = Self {
             file,
             at: 0,
+            synced: 0,
             sum: crc32fast::Hasher::new(),
         };
         writer.write(head)?;
@@ -235,6 +243,15 @@ impl Writer {
         self.sum.update(bytes);
         self.file.write_at(self.at, bytes)?;
         self.at += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Syncs every few megabytes: one sync of all of them would hold up the log's, on the same disk.
+    async fn ease(&mut self) -> io::Result<()> {
+        if self.at - self.synced >= EASE_BYTES {
+            self.file.sync().await?;
+            self.synced = self.at;
+        }
         Ok(())
     }
 
