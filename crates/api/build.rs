@@ -8,6 +8,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new("../../proto");
     let files = ["counter", "registry", "cluster", "peer"]
         .map(|name| root.join(format!("quotum/{name}/v1/{name}.proto")));
+    let others = [
+        "envoy/service/ratelimit/v3/rls.proto",
+        "envoy/extensions/common/ratelimit/v3/ratelimit.proto",
+        "envoy/type/v3/ratelimit_unit.proto",
+        "envoy/config/core/v3/base.proto",
+        "kuadrant/service/ratelimit/v1/ratelimit.proto",
+    ]
+    .map(|path| root.join(path));
+    let files = [&files[..], &others[..]].concat();
     for file in &files {
         println!("cargo::rerun-if-changed={}", file.display());
     }

@@ -15,9 +15,51 @@ mod generated {
     pub mod peer {
         tonic::include_proto!("quotum.peer.v1");
     }
+    // Generated code names types of other packages by their whole path.
+    pub mod envoy {
+        pub mod service {
+            pub mod ratelimit {
+                pub mod v3 {
+                    tonic::include_proto!("envoy.service.ratelimit.v3");
+                }
+            }
+        }
+        pub mod extensions {
+            pub mod common {
+                pub mod ratelimit {
+                    pub mod v3 {
+                        tonic::include_proto!("envoy.extensions.common.ratelimit.v3");
+                    }
+                }
+            }
+        }
+        pub mod r#type {
+            pub mod v3 {
+                tonic::include_proto!("envoy.r#type.v3");
+            }
+        }
+        pub mod config {
+            pub mod core {
+                pub mod v3 {
+                    tonic::include_proto!("envoy.config.core.v3");
+                }
+            }
+        }
+    }
+    pub mod kuadrant {
+        pub mod service {
+            pub mod ratelimit {
+                pub mod v1 {
+                    tonic::include_proto!("kuadrant.service.ratelimit.v1");
+                }
+            }
+        }
+    }
 }
 
 mod convert;
 
 pub use convert::{ConvertError, command_to_wire, items_from_wire};
-pub use generated::{cluster, counter, peer, registry};
+pub use generated::{cluster, counter, envoy, kuadrant, peer, registry};
+/// Google's well-known types, which Envoy's messages contain.
+pub use prost_types as well_known;

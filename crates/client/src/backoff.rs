@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use crate::decision::mix;
 use crate::limits::{BACKOFF_MAX, BACKOFF_MIN};
+use quotum_limit::route::mix;
 
 #[derive(Debug)]
 pub(crate) struct Backoff {

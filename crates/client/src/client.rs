@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quotum_limit::limits::{ITEMS_MAX, UNITS_MAX, WINDOW_MS_MAX, WINDOW_MS_MIN};
-use quotum_limit::{Item, ItemState, ItemStates, Items, Refusal, Window};
+use quotum_limit::{Item, ItemState, ItemStates, Items, Refusal, Route, Window};
 use smallvec::SmallVec;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -14,7 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
-use crate::decision::{Decision, Invalid, PeekError, Route};
+use crate::decision::{Decision, Invalid, PeekError};
 use crate::dialer::Dialer;
 use crate::limits::{CONTENDED_MARGIN, CONTENDED_PAUSE, SHUTDOWN_MAX};
 use crate::nodes::Nodes;

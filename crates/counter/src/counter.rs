@@ -24,8 +24,8 @@ use crate::mint::{Abandoned, Mint, Minted, NoId};
 /// Serves clients.
 #[derive(Clone)]
 pub(crate) struct CounterService {
-    decider: Decider,
-    mints: Arc<Vec<Mint>>,
+    pub(crate) decider: Decider,
+    pub(crate) mints: Arc<Vec<Mint>>,
 }
 
 /// One outcome, where it was decided, and where the leader is.
@@ -113,7 +113,10 @@ impl CounterService {
                     is_done = false;
                     mint.not_refunded(epoch, seq);
                 }
-                Some(_) => mint.refunded(epoch, seq),
+                Some(_) => {
+                    mint.refunded(epoch, seq);
+                    self.decider.abandoned(shard);
+                }
             }
         }
         is_done
@@ -137,7 +140,7 @@ impl CounterService {
                 commands: vec![wire::Command {
                     kind: Some(kind.clone()),
                 }],
-                forwarded: false,
+                ..Default::default()
             };
             let deciding = self.decider.decide(request, Api::NativeUnary);
             let response = tokio::time::timeout_at(deadline, deciding).await;

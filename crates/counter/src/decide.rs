@@ -22,6 +22,12 @@ pub(crate) struct Decider {
     metrics: CounterMetrics,
 }
 
+/// Why there is no outcome.
+pub(crate) struct Undecided {
+    pub(crate) reason: Reason,
+    pub(crate) message: String,
+}
+
 // === impl Decider ===
 
 impl Decider {
@@ -57,8 +63,12 @@ impl Decider {
             .leader(ShardId(shard))
             .is_some_and(|(leader, _)| leader == self.node.id());
         if !leads && !request.forwarded {
-            return self.forward(request).await;
+            return self.forward(request, api).await;
         }
+        let api = match request.forwarded {
+            true => api_from_wire(request.api()).unwrap_or(api),
+            false => api,
+        };
         let commands = match request.into_commands() {
             Ok(commands) if commands.is_empty() => {
                 return self.not_decided(tag, shard, Reason::Invalid, "commands: there are none");
@@ -86,14 +96,66 @@ impl Decider {
                     leader: self.node.member().client_address.clone(),
                 }
             }
-            Err(error) => {
-                let reason = match error {
-                    ProposeError::NotLeader { .. } => Reason::NotLeader,
-                    ProposeError::Overloaded => Reason::Overloaded,
-                    ProposeError::Unknown | ProposeError::Stopped => Reason::Unknown,
-                };
-                self.not_decided(tag, shard, reason, &error.to_string())
+            Err(error) => self.not_decided(tag, shard, reason(&error), &error.to_string()),
+        }
+    }
+
+    /// Decides one command for a caller on this node: the same without messages where this node
+    /// leads.
+    pub(crate) async fn decide_command(
+        &self,
+        shard: u32,
+        command: Command,
+        api: Api,
+    ) -> Result<Outcome, Undecided> {
+        let undecided = |reason, message: &str| Undecided {
+            reason,
+            message: message.to_owned(),
+        };
+        let nothing = || undecided(Reason::Unknown, "the leader's answer is malformed");
+        let leader = self.node.leader(ShardId(shard));
+        if leader.is_some_and(|(leader, _)| leader == self.node.id()) {
+            let decided = self.decide_here(shard, vec![command], api).await;
+            let decided = decided.map_err(|e| undecided(reason(&e), &e.to_string()))?;
+            return decided.outcomes.into_iter().next().ok_or_else(nothing);
+        }
+        let (epoch, acked_seq) = match &command {
+            Command::Acquire { id, acked_seq, .. } => (id.epoch.0, *acked_seq),
+            Command::Refund { id } => (id.epoch.0, 0),
+            Command::Open { .. } | Command::Peek { .. } => (0, 0),
+        };
+        let request = wire::DecideRequest {
+            shard,
+            epoch,
+            acked_seq,
+            commands: vec![quotum_api::command_to_wire(command)],
+            ..Default::default()
+        };
+        match self.forward(request, api).await.result {
+            Some(Answer::Decided(decided)) => {
+                let outcome = decided.outcomes.into_iter().next();
+                let outcome = outcome.and_then(|outcome| outcome.try_into().ok());
+                outcome.ok_or_else(nothing)
             }
+            Some(Answer::NotDecided(refused)) => {
+                let reason = Reason::try_from(refused.reason).unwrap_or(Reason::Unknown);
+                Err(undecided(reason, &refused.message))
+            }
+            None => Err(nothing()),
+        }
+    }
+
+    /// Counts a decision that no command shows.
+    pub(crate) fn count(&self, shard: u32, api: Api, outcome: CounterOutcome) {
+        if let Some(metrics) = self.metrics.shard(Shard::Counters(shard)) {
+            metrics.decision(api, outcome);
+        }
+    }
+
+    /// Counts units that were given back because nobody waited for them any more.
+    pub(crate) fn abandoned(&self, shard: u32) {
+        if let Some(metrics) = self.metrics.shard(Shard::Counters(shard)) {
+            metrics.abandoned.one();
         }
     }
 
@@ -116,7 +178,7 @@ impl Decider {
     }
 
     /// Asks the leader, and tells who it is.
-    async fn forward(&self, mut request: wire::DecideRequest) -> wire::DecideResponse {
+    async fn forward(&self, mut request: wire::DecideRequest, api: Api) -> wire::DecideResponse {
         let (tag, shard) = (request.tag, request.shard);
         // Nodes talk to each other on the port of the peers, whatever they ask.
         let leader = self.node.leader(ShardId(shard));
@@ -125,6 +187,7 @@ impl Decider {
             return self.not_decided(tag, shard, Reason::NotLeader, "no leader is known");
         };
         request.forwarded = true;
+        request.set_api(api_to_wire(api));
         let mut client = CounterClient::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
@@ -151,6 +214,33 @@ impl Decider {
             result: Some(Answer::NotDecided(result)),
             leader: self.leader_address(shard),
         }
+    }
+}
+
+fn reason(error: &ProposeError) -> Reason {
+    match error {
+        ProposeError::NotLeader { .. } => Reason::NotLeader,
+        ProposeError::Overloaded => Reason::Overloaded,
+        ProposeError::Unknown | ProposeError::Stopped => Reason::Unknown,
+    }
+}
+
+fn api_to_wire(api: Api) -> wire::Api {
+    match api {
+        Api::NativeStream => wire::Api::NativeStream,
+        Api::NativeUnary => wire::Api::NativeUnary,
+        Api::Envoy => wire::Api::Envoy,
+        Api::Kuadrant => wire::Api::Kuadrant,
+    }
+}
+
+fn api_from_wire(api: wire::Api) -> Option<Api> {
+    match api {
+        wire::Api::Unspecified => None,
+        wire::Api::NativeStream => Some(Api::NativeStream),
+        wire::Api::NativeUnary => Some(Api::NativeUnary),
+        wire::Api::Envoy => Some(Api::Envoy),
+        wire::Api::Kuadrant => Some(Api::Kuadrant),
     }
 }
 

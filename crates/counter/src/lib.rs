@@ -9,6 +9,7 @@
 //! * [`caller`]: who asks, as far as it bounds what one of them may open.
 //! * [`counter`], [`registry`], [`cluster`]: the services. * [`auth`]: tokens; [`roles`]:
 //!   certificates, and which services they open.
+//! * [`envoy`]: the rate-limit API of Envoy and of Kuadrant.
 //! * [`observe`]: the metrics. * [`limits`]: the named maximum of everything here.
 
 mod auth;
@@ -16,6 +17,7 @@ mod caller;
 mod cluster;
 mod counter;
 mod decide;
+pub mod envoy;
 pub mod limits;
 mod mint;
 mod observe;

@@ -23,6 +23,12 @@ pub const PEER_CONNECTIONS_MAX: usize = 1_024;
 /// How long a unary decision is tried again before its caller is told that none is known.
 pub const UNARY_DEADLINE: Duration = Duration::from_secs(2);
 
+/// The largest request of the rate-limit API.
+pub const ENVOY_MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+/// How often a report that does not fit is cut to what is left.
+pub const REPORT_TRIES_MAX: usize = 4;
+
 /// How long a request that is passed on to the leader may take.
 pub const FORWARD_DEADLINE: Duration = Duration::from_secs(2);
 

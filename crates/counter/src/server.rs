@@ -22,6 +22,7 @@ use crate::auth::Tokens;
 use crate::cluster::ClusterService;
 use crate::counter::CounterService;
 use crate::decide::Decider;
+use crate::envoy::{Asker, Envoy, RateLimits};
 use crate::limits::{
     CLIENT_CONNECTIONS_MAX, CLIENT_CONNECTIONS_PER_IP_MAX, DRAIN_DEADLINE, KEEPALIVE_PING,
     KEEPALIVE_PING_DEADLINE, PEER_CONNECTIONS_MAX, PEERS_END_DEADLINE,
@@ -40,6 +41,8 @@ pub struct ServerConfig {
     pub bootstrap: Option<Bootstrap>,
     pub master_key: MasterKey,
     pub admin_token: Token,
+    /// The rate-limit API, if it is served.
+    pub envoy: Option<Envoy>,
     pub random: Random,
 }
 
@@ -213,10 +216,16 @@ impl Server {
             .add_service(health_service.clone())
             .add_service(counter.clone().server())
             .add_service(registry.clone());
-        let clients = Routes::new(health_service)
+        let mut clients = Routes::new(health_service)
             .add_service(counter.clone().server())
             .add_service(registry)
             .add_service(ClusterService::new(node.clone(), tokens));
+        if let Some(envoy) = config.envoy {
+            let limits = RateLimits::new(envoy, Asker::new(counter.clone()));
+            clients = clients
+                .add_service(limits.envoy())
+                .add_service(limits.kuadrant());
+        }
         let server = Self {
             node: node.clone(),
             clients: Tasks::default(),

@@ -24,13 +24,14 @@ use tonic::{Code, Request};
 use super::*;
 use crate::counter::CounterService;
 use crate::decide::Decider;
+use crate::envoy::Envoy;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-struct Cluster {
-    servers: Vec<Server>,
+pub(crate) struct Cluster {
+    pub(crate) servers: Vec<Server>,
     addresses: Vec<String>,
-    expositions: Vec<Exposition>,
+    pub(crate) expositions: Vec<Exposition>,
     admin: Token,
     key_bytes: [u8; 32],
 }
@@ -52,6 +53,23 @@ impl Cluster {
     }
 
     async fn start_with(nodes: u64, ports: Ports, dialer: Dialer) -> Self {
+        Self::start_as(nodes, ports, dialer, |_| None).await
+    }
+
+    /// A cluster whose nodes serve the rate-limit API as `envoy` says, with their metrics.
+    pub(crate) async fn start_limited(
+        nodes: u64,
+        envoy: impl Fn(&Exposition) -> Option<Envoy>,
+    ) -> Self {
+        Self::start_as(nodes, Ports::plaintext(), dialer(), envoy).await
+    }
+
+    async fn start_as(
+        nodes: u64,
+        ports: Ports,
+        dialer: Dialer,
+        envoy: impl Fn(&Exposition) -> Option<Envoy>,
+    ) -> Self {
         let admin = Token::from_random(TokenKind::Admin, &[9; 32]);
         let mut key_bytes = [7; 32];
         key_bytes[0] = 1;
@@ -72,6 +90,11 @@ impl Cluster {
         let mut expositions = Vec::new();
         let readiness = Readiness::new();
         for (id, listeners) in (1..).zip(sockets) {
+            let build = BuildInfo {
+                version: "test".into(),
+                revision: "test".into(),
+            };
+            let exposition = Exposition::new(&build);
             let config = ServerConfig {
                 node: NodeConfig {
                     id: Some(id),
@@ -97,6 +120,7 @@ impl Cluster {
                 }),
                 master_key: quotum_registry::MasterKey::from_bytes(&key_bytes).unwrap(),
                 admin_token: Token::from_random(TokenKind::Admin, &[9; 32]),
+                envoy: envoy(&exposition),
                 random: random(),
             };
             let seams = Seams {
@@ -106,11 +130,6 @@ impl Cluster {
                 observer: Arc::new(quotum_replica::observe::Unobserved),
                 seed: id,
             };
-            let build = BuildInfo {
-                version: "test".into(),
-                revision: "test".into(),
-            };
-            let exposition = Exposition::new(&build);
             let server = Server::start(config, seams, listeners, &exposition, &readiness).await;
             servers.push(server.unwrap());
             expositions.push(exposition);
@@ -132,7 +151,7 @@ impl Cluster {
         }
     }
 
-    fn channel(&self, node: usize) -> Channel {
+    pub(crate) fn channel(&self, node: usize) -> Channel {
         dialer().dial(&self.addresses[node]).unwrap()
     }
 
@@ -148,7 +167,7 @@ impl Cluster {
         with_token(message, self.admin.as_str())
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         for server in self.servers {
             server.shutdown().await;
         }

@@ -27,7 +27,6 @@ pub struct File {
 pub struct Config {
     domains: BTreeMap<Box<str>, Domain>,
     revision: u64,
-    limits: usize,
 }
 
 const ROOT_KEYS: &[&str] = &["domain", "descriptors"];
@@ -42,6 +41,8 @@ const DESCRIPTOR_KEYS: &[&str] = &[
     "value_to_metric",
     "share_threshold",
     "metadata",
+    // Ours.
+    "x_takes_rest",
 ];
 const LIMIT_KEYS: &[&str] = &["unit", "requests_per_unit", "unlimited", "name", "replaces"];
 const REPLACES_KEYS: &[&str] = &["name"];
@@ -69,7 +70,6 @@ impl Config {
         let mut config = Self {
             domains: BTreeMap::new(),
             revision,
-            limits: 0,
         };
         let mut owners: BTreeMap<Box<str>, &str> = BTreeMap::new();
         if files.len() > FILES_MAX {
@@ -98,7 +98,6 @@ impl Config {
                     }
                 }
             }
-            config.limits += reader.limits;
             problems.append(&mut reader.problems);
         }
         match ConfigError::of(problems) {
@@ -121,7 +120,7 @@ impl Config {
 
     /// How many limits are configured, over all domains.
     pub fn limits(&self) -> usize {
-        self.limits
+        self.domains().map(Domain::limits).sum()
     }
 }
 
@@ -167,6 +166,7 @@ impl Reader<'_> {
             Domain {
                 name: name.into(),
                 level,
+                limits: self.limits,
             },
         ))
     }
@@ -258,6 +258,7 @@ impl Reader<'_> {
     fn limit(&mut self, descriptor: &Members<'_>) -> Option<Limit> {
         let mode = self.mode(descriptor);
         let detailed_metric = self.truth(descriptor.get("detailed_metric"));
+        let takes_rest = self.truth(descriptor.get("x_takes_rest"));
         let metadata = descriptor.get("metadata").and_then(|node| self.map(node));
         let node = descriptor.get("rate_limit").filter(|node| !is_null(node))?;
         let members = self.members(node, LIMIT_KEYS, "`rate_limit`")?;
@@ -270,6 +271,7 @@ impl Reader<'_> {
             name: name.into(),
             replaces,
             detailed_metric,
+            takes_rest,
             metadata,
         })
     }

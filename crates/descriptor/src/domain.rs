@@ -56,6 +56,8 @@ pub struct Limit {
     pub replaces: Box<[Box<str>]>,
     /// Whether metrics show the values of requests.
     pub detailed_metric: bool,
+    /// Whether hits that do not fit use up what is left: they have happened already.
+    pub takes_rest: bool,
     pub metadata: Option<Metadata>,
 }
 
@@ -75,6 +77,7 @@ pub enum Metadata {
 pub struct Domain {
     pub(crate) name: Box<str>,
     pub(crate) level: Level,
+    pub(crate) limits: usize,
 }
 
 /// The descriptors at one depth, by key.
@@ -167,6 +170,11 @@ impl Unit {
 impl Domain {
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How many limits it has, at all depths.
+    pub fn limits(&self) -> usize {
+        self.limits
     }
 
     /// The limit of a descriptor with these entries, if it has one.

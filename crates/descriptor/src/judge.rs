@@ -3,7 +3,7 @@
 //! Promises: one status for each descriptor, never unknown; the request is over exactly where an
 //! enforced limit is, or all of its quota limits are; where it is over, nothing stays charged.
 
-use quotum_limit::{ItemState, Outcome};
+use quotum_limit::{Item, ItemState, Items, Outcome};
 
 use crate::domain::{Limit, Metadata, Mode, Unit};
 use crate::plan::{Limited, Part, Plan};
@@ -72,7 +72,7 @@ impl Plan<'_> {
 
     /// The judgement where no counter could be made: nothing fits.
     pub fn exhausted(&self) -> Judgement<'_> {
-        let none = |item: &quotum_limit::Item| ItemState {
+        let none = |item: &Item| ItemState {
             fits: false,
             remaining: 0,
             max: item.max,
@@ -80,6 +80,25 @@ impl Plan<'_> {
         };
         let states: Vec<_> = self.items.iter().map(none).collect();
         self.judge_states(&states, false)
+    }
+
+    /// The items that a denied request takes nevertheless: what is left of limits whose hits have
+    /// happened already.
+    pub fn rest(&self, outcome: &Outcome) -> Items {
+        let Outcome::Denied { items: states, .. } = outcome else {
+            return Items::new();
+        };
+        let parts = self.parts.iter().filter_map(|part| match part {
+            Part::Limited(limited) if limited.limit.is_some_and(|limit| limit.takes_rest) => {
+                Some(limited)
+            }
+            _ => None,
+        });
+        let rest = parts.filter_map(|limited| {
+            let (item, state) = (self.items.get(limited.item)?, states.get(limited.item)?);
+            what_is_left(item, state)
+        });
+        rest.collect()
     }
 
     fn judge_states(&self, states: &[ItemState], is_charged: bool) -> Judgement<'_> {
@@ -119,6 +138,15 @@ impl Plan<'_> {
             .map(|(item, _)| item.units)
             .sum()
     }
+}
+
+/// An item that takes what is left where `item` does not fit. It denies nothing.
+pub fn what_is_left(item: &Item, state: &ItemState) -> Option<Item> {
+    (!state.fits && state.remaining > 0).then(|| Item {
+        units: state.remaining,
+        shadow: true,
+        ..item.clone()
+    })
 }
 
 // === impl Limited ===

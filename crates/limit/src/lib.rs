@@ -9,7 +9,7 @@
 //! * [`codec`]: log entries as bytes; [`snapshot`]: the state as bytes.
 //! * [`command`]: what can be asked, and what is answered.
 //! * [`window`]: how time is cut into windows.
-//! * [`key`]: what names a counter.
+//! * [`key`]: what names a counter; [`route`]: which shard it lives in.
 //! * [`limits`]: the named maximum of everything here.
 
 pub mod clock;
@@ -17,6 +17,7 @@ pub mod codec;
 pub mod command;
 pub mod key;
 pub mod limits;
+pub mod route;
 pub mod snapshot;
 pub mod state;
 pub mod window;
@@ -28,5 +29,6 @@ pub use command::{
     Outcome, Refusal, RequestId,
 };
 pub use key::{Key, KeyError, Tenant};
+pub use route::Route;
 pub use state::State;
 pub use window::{LogTime, Window, WindowError};

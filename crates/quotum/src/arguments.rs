@@ -45,6 +45,9 @@ pub(crate) enum Command {
     /// Look at policies: check them, explain decisions, run their cases
     #[command(subcommand)]
     Policy(Policy),
+    /// Look at the rate limits of Envoy's API
+    #[command(subcommand)]
+    Descriptors(Descriptors),
     /// Look at the counter nodes, and change which belong to the cluster
     #[command(subcommand)]
     Cluster(Cluster),
@@ -286,6 +289,19 @@ pub(crate) struct ExplainPolicy {
 #[derive(Debug, Args)]
 pub(crate) struct TestPolicy {
     /// Files of cases in JSON, or folders of them
+    #[arg(value_name = "FILE-or-DIR", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Descriptors {
+    /// Check files of descriptors, and show everything that is wrong with them
+    Check(CheckDescriptors),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckDescriptors {
+    /// Files of descriptors in YAML, or folders of them; together they are one configuration
     #[arg(value_name = "FILE-or-DIR", required = true)]
     pub(crate) files: Vec<PathBuf>,
 }

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use quotum_counter::envoy::Envoy;
 use quotum_counter::{Listeners, Ports, Server, ServerConfig};
 use quotum_replica::clock::RealClock;
 use quotum_replica::disk::real::RealDisk;
 use quotum_replica::{Dialer, Seams};
-use quotum_telemetry::Readiness;
 use quotum_telemetry::label::Certificate;
+use quotum_telemetry::{EnvoyMetrics, Readiness};
 use quotum_transport::{Ends, Security};
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::Service;
+use crate::descriptors::Descriptors;
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::files;
@@ -32,6 +34,14 @@ pub(crate) fn run(options: &Service, environment: &Environment) -> Result<(), Fa
 async fn serve(settings: CounterSettings, exit_with_stdin: bool) -> Result<(), Failure> {
     let mut certificates = Certificates::default();
     let (ports, dialer) = secure(&settings, &mut certificates)?;
+    let exposition = process::exposition();
+    let descriptors = match &settings.ratelimit_dir {
+        None => None,
+        Some(folder) => {
+            let metrics = EnvoyMetrics::new(&exposition);
+            Some((Descriptors::open(folder, metrics.clone())?, metrics))
+        }
+    };
     let mut endings = Endings::listen(exit_with_stdin)?;
     let folder = &settings.data_dir;
     let unusable = |error: std::io::Error| {
@@ -47,7 +57,7 @@ async fn serve(settings: CounterSettings, exit_with_stdin: bool) -> Result<(), F
         ports,
     };
     let listener = process::listen("admin_listen", settings.admin_listen).await?;
-    let admin = Admin::start(listener, Readiness::new(), process::exposition());
+    let admin = Admin::start(listener, Readiness::new(), exposition);
     let seams = Seams {
         disk: Arc::new(disk),
         clock: Arc::new(RealClock),
@@ -56,11 +66,17 @@ async fn serve(settings: CounterSettings, exit_with_stdin: bool) -> Result<(), F
         observer: Arc::new(quotum_replica::observe::Unobserved),
         seed: secrets::draw_seed(),
     };
+    let envoy = descriptors.as_ref().map(|(descriptors, metrics)| Envoy {
+        config: descriptors.config(),
+        headers: settings.ratelimit_headers,
+        metrics: metrics.clone(),
+    });
     let config = ServerConfig {
         node: settings.node,
         bootstrap: settings.bootstrap,
         master_key: settings.master_key,
         admin_token: settings.admin_token,
+        envoy,
         random: Arc::new(secrets::fill),
     };
     let watching = CancellationToken::new();
@@ -77,9 +93,16 @@ async fn serve(settings: CounterSettings, exit_with_stdin: bool) -> Result<(), F
         .await
         .map_err(|error| Failure::failed("the node cannot start").because(&error))?;
     tracing::info!(node = server.node().id(), "serving");
+    let following = async {
+        match descriptors {
+            Some((descriptors, _)) => descriptors.follow().await.to_string(),
+            None => std::future::pending().await,
+        }
+    };
     let ended = tokio::select! {
         biased;
         why = server.failed() => Err(why),
+        why = following => Err(why),
         ending = endings.next() => Ok(ending),
     };
     let leaving = admin.readiness.latch("leaving");

@@ -20,6 +20,9 @@ pub(crate) const FOLDER_DEPTH_MAX: usize = 16;
 /// The longest copy of the registry that is read back.
 pub(crate) const CACHE_BYTES_MAX: u64 = 512 << 20;
 
+/// How often the files of rate limits are looked at.
+pub(crate) const RELOAD_EVERY: Duration = Duration::from_secs(1);
+
 /// The most elements of one setting that is a list.
 pub(crate) const SETTING_ELEMENTS_MAX: usize = 64;
 

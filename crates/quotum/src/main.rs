@@ -10,12 +10,14 @@
 //! * [`tls`]: their certificates.
 //! * [`dev`]: a cluster on loopback. [`demo`]: the MCP server that it shows.
 //! * [`admin`]: the commands of an operator, over gRPC. [`policy`]: those on files alone.
+//! * [`descriptors`]: the files of the rate-limit API, followed and checked.
 //! * [`failure`]: how a command ends. [`output`]: what it prints. [`limits`]: every maximum.
 
 mod admin;
 mod arguments;
 mod counter;
 mod demo;
+mod descriptors;
 mod dev;
 mod duration;
 mod environment;
@@ -60,6 +62,9 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Counter(options) => counter::run(&options, &environment),
         Command::Gateway(options) => gateway::run(&options, &environment),
         Command::Policy(command) => policy::run(&command, format),
+        Command::Descriptors(arguments::Descriptors::Check(options)) => {
+            descriptors::check(&options, format)
+        }
         Command::Apply(options) => admin::apply::run(&options, &environment, format),
         Command::Get(options) => admin::get::run(&options, &environment, format),
         Command::Grant(command) => admin::grant::run(&command, &environment, format),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::catalog;
 use crate::exposition::{Count, Durations, Exposition, Reading, Sizes};
-use crate::label::{Api, ClosedLabel, CounterOutcome, LeaseEvent};
+use crate::label::{Api, ClosedLabel, CounterOutcome, LeaseEvent, RefundReason};
 use crate::limits::SHARDS_MAX;
 use crate::shard::Shard;
 
@@ -20,6 +20,8 @@ pub struct ShardMetrics {
     pub overrun: Count,
     pub stranded_denials: Count,
     pub dedup_hits: Count,
+    /// Decisions that nobody waited for, and whose units were given back.
+    pub abandoned: Count,
     pub log_clock_offset: Reading,
     pub counters_live: Reading,
     pub is_leader: Reading,
@@ -137,6 +139,10 @@ fn shard(exposition: &Exposition, shard: Shard) -> ShardMetrics {
         overrun: exposition.count(&catalog::OVERRUN, &labels),
         stranded_denials: exposition.count(&catalog::STRANDED_DENIALS, &labels),
         dedup_hits: exposition.count(&catalog::DEDUP_HITS, &labels),
+        abandoned: exposition.count(
+            &catalog::REFUNDS,
+            &[shard.as_str(), RefundReason::Abandoned.as_str()],
+        ),
         log_clock_offset: exposition.reading(&catalog::LOG_CLOCK_OFFSET, &labels),
         counters_live: exposition.reading(&catalog::COUNTERS_LIVE, &labels),
         is_leader: exposition.reading(&catalog::RAFT_IS_LEADER, &labels),

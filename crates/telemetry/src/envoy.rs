@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::catalog::{self, Metric};
 use crate::exposition::{Count, Durations, Exposition};
-use crate::label::{ClosedLabel, Overflow};
+use crate::label::{ClosedLabel, EnvoyMethod, Overflow};
 use crate::limits::COUNTER_SERIES_MAX;
 use crate::series::{Fit, Series, Set, Values};
 
@@ -32,6 +32,8 @@ pub enum Hits {
     Over,
     /// Over the limit, and let through.
     Shadow,
+    /// Not taken, because another limit of the request denied it.
+    Spared,
 }
 
 struct Inner {
@@ -40,8 +42,7 @@ struct Inner {
     keys: Values,
     series: Series<3, Count>,
     overflows: Vec<Count>,
-    requests: Count,
-    response_time: Durations,
+    methods: Vec<(Count, Durations)>,
     service_errors: Count,
     config_loaded: Count,
     config_refused: Count,
@@ -55,8 +56,6 @@ const METRICS: [&Metric; 5] = [
     &catalog::ENVOY_SHADOW_MODE,
 ];
 
-const METHOD: &str = "ShouldRateLimit";
-
 // === impl EnvoyMetrics ===
 
 impl EnvoyMetrics {
@@ -64,13 +63,19 @@ impl EnvoyMetrics {
         let overflows = Overflow::ALL
             .iter()
             .map(|bound| exposition.count(&catalog::LABEL_OVERFLOW, &[bound.as_str()]));
+        let methods = EnvoyMethod::ALL.iter().map(|method| {
+            let labels = [method.as_str()];
+            (
+                exposition.count(&catalog::ENVOY_REQUESTS, &labels),
+                exposition.durations(&catalog::ENVOY_RESPONSE_TIME, &labels),
+            )
+        });
         Self(Arc::new(Inner {
             domains: Values::default(),
             keys: Values::default(),
             series: Series::new(COUNTER_SERIES_MAX),
             overflows: overflows.collect(),
-            requests: exposition.count(&catalog::ENVOY_REQUESTS, &[METHOD]),
-            response_time: exposition.durations(&catalog::ENVOY_RESPONSE_TIME, &[METHOD]),
+            methods: methods.collect(),
             service_errors: exposition.count(&catalog::ENVOY_ERRORS, &["service_error"]),
             config_loaded: exposition.count(&catalog::ENVOY_CONFIG_LOADED, &[]),
             config_refused: exposition.count(&catalog::ENVOY_CONFIG_REFUSED, &[]),
@@ -79,9 +84,10 @@ impl EnvoyMetrics {
     }
 
     /// A request was answered.
-    pub fn request(&self, duration: Duration) {
-        self.0.requests.one();
-        self.0.response_time.observe(duration);
+    pub fn request(&self, method: EnvoyMethod, duration: Duration) {
+        let (requests, response_time) = &self.0.methods[method.index()];
+        requests.one();
+        response_time.observe(duration);
     }
 
     /// A request failed.
@@ -104,6 +110,7 @@ impl EnvoyMetrics {
             Hits::Near => &[0, 1, 2],
             Hits::Over => &[0, 3],
             Hits::Shadow => &[0, 3, 4],
+            Hits::Spared => &[0],
         };
         let names = [descriptor.domain, descriptor.key1, descriptor.key2];
         let inner = &*self.0;

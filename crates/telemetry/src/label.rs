@@ -123,6 +123,15 @@ closed_label! {
 }
 
 closed_label! {
+    /// The methods of the rate-limit API.
+    EnvoyMethod {
+        ShouldRateLimit = "ShouldRateLimit",
+        CheckRateLimit = "CheckRateLimit",
+        Report = "Report",
+    }
+}
+
+closed_label! {
     /// What the counter service answered.
     CounterOutcome {
         Admitted = "admitted",

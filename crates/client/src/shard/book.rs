@@ -249,7 +249,7 @@ impl Book {
             epoch: draft.epoch.map_or(0, |epoch| epoch.0),
             acked_seq: if is_current { self.seqs.acked() } else { 0 },
             commands: draft.commands,
-            forwarded: false,
+            ..Default::default()
         }
     }
 

@@ -16,7 +16,16 @@ descriptors:
   - {key: q, quota_mode: true, rate_limit: {unit: hour, requests_per_unit: 2}}
   - {key: r, quota_mode: true, rate_limit: {unit: hour, requests_per_unit: 3}, metadata: {m: r}}
   - {key: u, rate_limit: {unlimited: true}}
+  - {key: t, x_takes_rest: true, rate_limit: {unit: hour, requests_per_unit: 9}}
 ";
+
+fn asked(key: &'static str, hits: u64) -> Asked<'static> {
+    Asked {
+        entries: vec![Entry { key, value: "v" }],
+        limit: None,
+        hits,
+    }
+}
 
 /// The counters of a shard, as the service uses them.
 struct Counters {
@@ -63,14 +72,12 @@ impl Counters {
     }
 
     fn ask(&mut self, descriptors: &[(&'static str, u64)]) -> Answer {
-        let asked = |&(key, hits): &(&'static str, u64)| Asked {
-            entries: vec![Entry { key, value: "v" }],
-            limit: None,
-            hits,
-        };
         let request = Request {
             domain: "d",
-            descriptors: descriptors.iter().map(asked).collect(),
+            descriptors: descriptors
+                .iter()
+                .map(|(key, hits)| asked(key, *hits))
+                .collect(),
         };
         let plan = Plan::new(&self.config, &request).unwrap();
         self.seq += 1;
@@ -159,16 +166,36 @@ fn to_look_is_over_where_nothing_is_left() {
 }
 
 #[test]
+fn a_denied_request_takes_the_rest_where_its_hits_have_happened() {
+    let mut counters = Counters::new();
+    counters.ask(&[("t", 7), ("a", 1)]);
+    let request = Request {
+        domain: "d",
+        descriptors: ["t", "a"].map(|key| asked(key, 3)).into(),
+    };
+    let plan = Plan::new(&counters.config, &request).unwrap();
+    let id = RequestId {
+        epoch: Epoch(1),
+        seq: 99,
+    };
+    let acquire = Command::Acquire {
+        id,
+        acked_seq: 0,
+        items: plan.items.clone(),
+    };
+    let outcome = apply(&mut counters.state, acquire);
+    let rest = plan.rest(&outcome);
+    let units: Vec<_> = rest.iter().map(|item| (item.units, item.shadow)).collect();
+    assert_eq!(units, [(2, true)], "a fits, and t has two left");
+}
+
+#[test]
 fn where_no_counter_can_be_made_all_but_shadow_limits_deny() {
     let counters = Counters::new();
     let of = |key| {
         let request = Request {
             domain: "d",
-            descriptors: vec![Asked {
-                entries: vec![Entry { key, value: "v" }],
-                limit: None,
-                hits: 1,
-            }],
+            descriptors: vec![asked(key, 1)],
         };
         let plan = Plan::new(&counters.config, &request).unwrap();
         assert_eq!(plan.judge(&Outcome::Exhausted(Bound::Counters)), None);
@@ -183,14 +210,7 @@ fn usage_counts_the_hits_near_the_limit() {
     let counters = Counters::new();
     let request = Request {
         domain: "d",
-        descriptors: vec![Asked {
-            entries: vec![Entry {
-                key: "a",
-                value: "v",
-            }],
-            limit: None,
-            hits: 5,
-        }],
+        descriptors: vec![asked("a", 5)],
     };
     let plan = Plan::new(&counters.config, &request).unwrap();
     let state = ItemState {

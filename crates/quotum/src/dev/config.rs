@@ -13,6 +13,9 @@ use crate::limits::DEV_DRAIN_MS;
 /// A loopback cluster writes little: small segments start faster.
 const SEGMENT_BYTES: i64 = 8 << 20;
 
+/// The rate limit that `quotum-load envoy` asks for.
+const BENCH_LIMITS: &str = include_str!("bench-limits.yaml");
+
 /// A process that is to be started.
 #[derive(Debug, Clone)]
 pub(crate) struct Start {
@@ -39,9 +42,22 @@ pub(crate) fn counter(data: &Data, node: u8, counters: u8) -> Result<Start, Fail
     put("bootstrap_expect", i64::from(counters).into());
     put("secret_key_file", path(data.secret_key_file()));
     put("admin_token_file", path(data.admin_token_file()));
+    put("ratelimit_dir", path(rate_limits(data)?));
     put("segment_bytes", SEGMENT_BYTES.into());
     put("log_format", "text".into());
     start(data, "counter", name, data::counter(node, "admin"), &table)
+}
+
+/// The folder of the rate limits of Envoy's API, with one for measuring: others can be put there.
+fn rate_limits(data: &Data) -> Result<PathBuf, Failure> {
+    let folder = data.path("ratelimit");
+    let file = folder.join("bench.yaml");
+    let made = files::make_folder(&folder).and_then(|()| match file.exists() {
+        true => Ok(()),
+        false => files::replace(&file, BENCH_LIMITS.as_bytes()),
+    });
+    made.map_err(|error| Failure::failed(file.display().to_string()).because(&error))?;
+    Ok(folder)
 }
 
 /// Configures a gateway before so many counter nodes.

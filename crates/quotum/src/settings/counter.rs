@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use quotum_counter::envoy::HeaderNames;
 use quotum_limit::Caps;
 use quotum_registry::MasterKey;
 use quotum_registry::secret::token::Token;
@@ -47,6 +48,8 @@ pub(crate) const KEYS: &[Key] = &[
     Key::integer("segment_bytes").or("67108864"),
     Key::integer("counters_max").or("1000000"),
     Key::integer("tenant_counters_max").or("100000"),
+    Key::text("ratelimit_dir"),
+    Key::list("ratelimit_headers"),
     Key::integer("heartbeat_ms").or("50"),
     Key::integer("election_min_ms").or("150"),
     Key::integer("election_max_ms").or("250"),
@@ -75,6 +78,9 @@ pub(crate) struct CounterSettings {
     pub(crate) bootstrap: Option<quotum_counter::Bootstrap>,
     pub(crate) master_key: MasterKey,
     pub(crate) admin_token: Token,
+    /// Where the rate limits of Envoy's API are, if it is served.
+    pub(crate) ratelimit_dir: Option<PathBuf>,
+    pub(crate) ratelimit_headers: Option<HeaderNames>,
     /// How clients are served, if not in plaintext.
     pub(crate) tls: Option<TlsFiles>,
     /// How nodes talk to each other, if not in plaintext.
@@ -115,6 +121,8 @@ impl CounterSettings {
             peer_tls,
             connections_max,
             connections_per_ip_max: settings.count("connections_per_ip_max", CONNECTIONS_MAX)?,
+            ratelimit_dir: settings.text("ratelimit_dir").map(PathBuf::from),
+            ratelimit_headers: headers(&settings)?,
             logging: settings.logging()?,
             settings,
         })
@@ -190,6 +198,20 @@ fn advertised(
             Err(settings.invalid(listen_key, message))
         }
         None => Ok(listen.to_string()),
+    }
+}
+
+fn headers(settings: &Settings) -> Result<Option<HeaderNames>, SettingsError> {
+    const KEY: &str = "ratelimit_headers";
+    match settings.list(KEY) {
+        None | Some([]) => Ok(None),
+        Some([limit, remaining, reset]) => HeaderNames::new([limit, remaining, reset])
+            .map(Some)
+            .map_err(|error| settings.invalid(KEY, error.to_string())),
+        Some(_) => {
+            let message = "use three names, of the limit, of what remains, and of the seconds until it is whole again";
+            Err(settings.invalid(KEY, message))
+        }
     }
 }
 

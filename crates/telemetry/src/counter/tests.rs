@@ -4,6 +4,7 @@ use super::*;
 use crate::envoy::{Descriptor, EnvoyMetrics, Hits};
 use crate::exposition::BuildInfo;
 use crate::exposition_lint::lint;
+use crate::label::EnvoyMethod;
 
 fn exposition() -> Exposition {
     Exposition::new(&BuildInfo {
@@ -70,7 +71,7 @@ fn envoys_names_count_units() {
     metrics.hits(&descriptor, Hits::Near, 1);
     metrics.hits(&descriptor, Hits::Over, 5);
     metrics.hits(&descriptor, Hits::Shadow, 7);
-    metrics.request(Duration::from_micros(40));
+    metrics.request(EnvoyMethod::ShouldRateLimit, Duration::from_micros(40));
     metrics.service_error();
     metrics.config_loaded();
     let text = exposition.render();
