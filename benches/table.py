@@ -102,7 +102,7 @@ def main():
     lines = [line for line in lines if line["result"] is not None]
     load = os.getloadavg()[0]
     print(f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, load {load:.1f}")
-    decisions(ready, [line for line in lines if line["what"] in ("unary", "stream")])
+    decisions(ready, [line for line in lines if line["what"] in ("unary", "envoy", "stream")])
     calls(ready, dev, [line for line in lines if line["what"] in ("upstream", "gateway")])
     for line in broken:
         print(f"\nnot measured: quotum-load {line['arguments']}")

@@ -33,6 +33,8 @@ pub(crate) enum Target {
     NativeStream(NativeStream),
     /// Decisions one at a time, by requests to the leader
     NativeUnary(NativeUnary),
+    /// Decisions one at a time by Envoy's rate-limit API: domain `bench`, descriptor `key`
+    Envoy(Envoy),
     /// Calls of one tool, to a gateway or to an MCP server
     Http(Http),
     /// Decisions by a server that speaks Redis' protocol, for comparison
@@ -52,6 +54,15 @@ pub(crate) struct NativeStream {
 
 #[derive(Debug, Args)]
 pub(crate) struct NativeUnary {
+    #[command(flatten)]
+    pub(crate) nodes: Nodes,
+    #[command(flatten)]
+    pub(crate) load: Load,
+}
+
+/// `--max`, `--window` and `--shard` say nothing here: the configuration of the service does.
+#[derive(Debug, Args)]
+pub(crate) struct Envoy {
     #[command(flatten)]
     pub(crate) nodes: Nodes,
     #[command(flatten)]
@@ -205,6 +216,7 @@ impl Arguments {
         let addresses = match &self.target {
             Target::NativeStream(of) => of.nodes.addresses.len(),
             Target::NativeUnary(of) => of.nodes.addresses.len(),
+            Target::Envoy(of) => of.nodes.addresses.len(),
             Target::Http(of) => of.urls.len(),
             Target::Redis(of) => of.addresses.len(),
         };
@@ -213,7 +225,7 @@ impl Arguments {
         }
         let connections = match &self.target {
             Target::NativeStream(of) => of.streams(),
-            Target::NativeUnary(_) => 1,
+            Target::NativeUnary(_) | Target::Envoy(_) => 1,
             Target::Http(of) => of.load.in_flight as usize,
             Target::Redis(of) => of.load.in_flight as usize,
         };
@@ -233,6 +245,7 @@ impl Target {
         match self {
             Self::NativeStream(of) => &of.load,
             Self::NativeUnary(of) => &of.load,
+            Self::Envoy(of) => &of.load,
             Self::Http(of) => &of.load,
             Self::Redis(of) => &of.load,
         }

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use tokio::time::{Instant, sleep, timeout};
-use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
 
 use quotum_api::counter::counter_client::CounterClient;
 use quotum_api::counter::{OpenRequest, ShardsRequest};
+use quotum_limit::Route;
 use quotum_transport::{Connector, Credentials, Ends, Material};
 
 use crate::arguments::{Nodes, Tls};
@@ -55,6 +56,26 @@ pub(crate) async fn find(nodes: &Nodes) -> Result<String, Failure> {
         }
         sleep(ELECTION_INTERVAL).await;
     }
+}
+
+/// Where the leader of a domain's shard is. A service that knows no leaders is one itself.
+pub(crate) async fn of_domain(nodes: &Nodes, domain: &str) -> Result<String, Failure> {
+    let mut failure = None;
+    for address in &nodes.addresses {
+        match leaders(address, &nodes.tls).await {
+            Ok(leaders) => {
+                let shards = u32::try_from(leaders.len()).unwrap_or(1).max(1);
+                let shard = Route::of(domain.as_bytes()).shard(shards);
+                let nodes = nodes.clone();
+                return find(&Nodes { shard, ..nodes }).await;
+            }
+            Err(Failure::Ask { source, .. }) if source.code() == Code::Unimplemented => {
+                return Ok(address.clone());
+            }
+            Err(error) => failure = Some(error),
+        }
+    }
+    Err(failure.expect("the arguments name an address"))
 }
 
 /// A connection of its own.

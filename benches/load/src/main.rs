@@ -1,6 +1,6 @@
-//! A load generator: decisions of the counter service by stream or one at a time, MCP calls over
-//! HTTP, and, for comparison, decisions of servers that speak Redis' protocol. It measures from when
-//! a request was due, so that a system that stalls cannot hide it.
+//! A load generator: decisions of the counter service by stream or one at a time, by Envoy's
+//! rate-limit API, MCP calls over HTTP, and, for comparison, decisions of servers that speak Redis'
+//! protocol. It measures from when a request was due, so that a system that stalls cannot hide it.
 //!
 //! # Layout
 //! * [`arguments`]: the command line. [`run`]: one run, from the first connection to the report.

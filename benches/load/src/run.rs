@@ -5,7 +5,7 @@ use std::time::Instant;
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout_at};
 
-use crate::arguments::{Arguments, Load, NativeStream, NativeUnary, Target};
+use crate::arguments::{Arguments, Envoy, Load, NativeStream, NativeUnary, Target};
 use crate::cpu::{Usage, usages};
 use crate::failure::{Failure, line};
 use crate::lane::{Lane, Phases};
@@ -13,6 +13,7 @@ use crate::limits::{DRAIN_MAX, UNARY_CONNECTIONS_MAX, UNARY_PER_CONNECTION};
 use crate::pace::{Pace, Schedule};
 use crate::report::{Report, Used};
 use crate::tally::Tally;
+use crate::wire::BENCH_DOMAIN;
 use crate::{leader, mcp, redis, stream, unary};
 
 /// What moves the requests of one lane.
@@ -49,6 +50,7 @@ async fn measure(arguments: &Arguments, token: Option<String>) -> Result<Report,
     let mut lanes = match &arguments.target {
         Target::NativeStream(of) => streams(of).await?,
         Target::NativeUnary(of) => connections(of).await?,
+        Target::Envoy(of) => envoys(of).await?,
         Target::Http(of) => {
             let token = mcp::token(of.token_file.as_deref(), token)?;
             Lanes {
@@ -104,11 +106,8 @@ async fn streams(of: &NativeStream) -> Result<Lanes, Failure> {
 async fn connections(of: &NativeUnary) -> Result<Lanes, Failure> {
     let leader = leader::find(&of.nodes).await?;
     let in_flight = of.load.in_flight as usize;
-    let count = in_flight
-        .div_ceil(UNARY_PER_CONNECTION)
-        .min(UNARY_CONNECTIONS_MAX);
     let mut links = Vec::new();
-    for seed in 0..count {
+    for seed in 0..connection_count(in_flight) {
         let link = unary::Link::open(&of.nodes, &leader, seed as u64).await?;
         links.push(Link::Unary(link));
     }
@@ -118,6 +117,29 @@ async fn connections(of: &NativeUnary) -> Result<Lanes, Failure> {
         batch: 1,
         leader: Some(leader),
     })
+}
+
+async fn envoys(of: &Envoy) -> Result<Lanes, Failure> {
+    let address = leader::of_domain(&of.nodes, BENCH_DOMAIN).await?;
+    let in_flight = of.load.in_flight as usize;
+    let mut links = Vec::new();
+    for seed in 0..connection_count(in_flight) {
+        let link = unary::Link::open_envoy(&of.nodes, &address, seed as u64).await?;
+        links.push(Link::Unary(link));
+    }
+    Ok(Lanes {
+        links,
+        in_flight,
+        batch: 1,
+        leader: Some(address),
+    })
+}
+
+/// Over how many connections so many requests go.
+fn connection_count(in_flight: usize) -> usize {
+    in_flight
+        .div_ceil(UNARY_PER_CONNECTION)
+        .min(UNARY_CONNECTIONS_MAX)
 }
 
 /// What the processes use in the measured interval.

@@ -1,4 +1,4 @@
-//! `native-unary`: decisions one at a time, many at once on one connection.
+//! `native-unary` and `envoy`: decisions one at a time, many at once on one connection.
 
 use std::time::Instant;
 
@@ -12,12 +12,14 @@ use tonic::{Request, Status};
 
 use crate::arguments::Nodes;
 use crate::failure::{Failure, line};
-use crate::lane::{Lane, Next};
+use crate::lane::{Lane, Next, Order};
 use crate::leader::{connect, open_epoch};
 use crate::tally::Counted;
 use crate::timer::Timer;
-use crate::wire::{AcquireCodec, Writer};
+use crate::wire::{Acquired, Answer, EncodedCodec, RateLimited, Writer};
 
+const SHOULD_RATE_LIMIT: PathAndQuery =
+    PathAndQuery::from_static("/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit");
 const ACQUIRE: PathAndQuery = PathAndQuery::from_static("/quotum.counter.v1.Counter/Acquire");
 
 /// An open connection.
@@ -26,6 +28,14 @@ pub(crate) struct Link {
     grpc: Grpc<Channel>,
     writer: Writer,
     timer: Timer,
+    api: Api,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, Copy)]
+enum Api {
+    Native,
+    Envoy,
 }
 
 // === impl Link ===
@@ -39,7 +49,37 @@ impl Link {
             grpc: Grpc::new(channel),
             writer: Writer::new(nodes, epoch, 1, seed),
             timer: Timer::new()?,
+            api: Api::Native,
         })
+    }
+
+    /// Opens a connection to a service of Envoy's API.
+    pub(crate) async fn open_envoy(
+        nodes: &Nodes,
+        address: &str,
+        seed: u64,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            grpc: Grpc::new(connect(address, &nodes.tls).await?),
+            writer: Writer::of_envoy(nodes.keys, seed),
+            timer: Timer::new()?,
+            api: Api::Envoy,
+        })
+    }
+
+    fn ask(&mut self, order: Order) -> impl Future<Output = (u64, Counted)> + use<> {
+        let (grpc, api, ordinal) = (self.grpc.clone(), self.api, order.ordinal);
+        let message = match api {
+            Api::Native => self.writer.acquire(order),
+            Api::Envoy => self.writer.should_rate_limit(),
+        };
+        async move {
+            let counted = match api {
+                Api::Native => ask::<Acquired>(grpc, message, ACQUIRE).await,
+                Api::Envoy => ask::<RateLimited>(grpc, message, SHOULD_RATE_LIMIT).await,
+            };
+            (ordinal, counted)
+        }
     }
 
     /// Moves the requests of `lane` until it is over and everything is answered.
@@ -49,8 +89,7 @@ impl Link {
             let next = loop {
                 match lane.next(Instant::now()) {
                     Next::Send(order) => {
-                        let message = self.writer.acquire(order);
-                        flights.push(ask(self.grpc.clone(), order.ordinal, message));
+                        flights.push(self.ask(order));
                     }
                     other => break other,
                 }
@@ -73,16 +112,15 @@ impl Link {
     }
 }
 
-async fn ask(mut grpc: Grpc<Channel>, ordinal: u64, message: Bytes) -> (u64, Counted) {
+async fn ask<M: Answer>(mut grpc: Grpc<Channel>, message: Bytes, path: PathAndQuery) -> Counted {
     let answered = async {
         let ready = grpc.ready().await;
         ready.map_err(|error| Status::unavailable(error.to_string()))?;
-        grpc.unary(Request::new(message), ACQUIRE, AcquireCodec)
+        grpc.unary(Request::new(message), path, EncodedCodec::<M>::NEW)
             .await
     };
-    let counted = match answered.await {
+    match answered.await {
         Ok(answer) => answer.into_inner().count(),
         Err(status) => Counted::error(1, line(&status)),
-    };
-    (ordinal, counted)
+    }
 }

@@ -7,6 +7,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 use quotum_api::counter::{self, Calendar, item};
+use quotum_api::envoy::extensions::common::ratelimit::v3::RateLimitDescriptor;
+use quotum_api::envoy::extensions::common::ratelimit::v3::rate_limit_descriptor::Entry;
+use quotum_api::envoy::service::ratelimit::v3::RateLimitRequest;
+use quotum_api::envoy::service::ratelimit::v3::rate_limit_response::Code;
 use quotum_limit::Window;
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -19,6 +23,9 @@ use crate::tally::Counted;
 
 #[cfg(test)]
 mod tests;
+
+/// The domain of Envoy's API.
+pub(crate) const BENCH_DOMAIN: &str = "bench";
 
 /// Writes the requests of one epoch.
 #[derive(Debug, Clone)]
@@ -37,9 +44,9 @@ pub(crate) struct Writer {
 #[derive(Debug)]
 pub(crate) struct DecideCodec(pub(crate) Writer);
 
-/// `AcquireRequest`s that are encoded already, and `AcquireResponse`s as far as they are counted.
+/// Requests that are encoded already, and answers as far as they are counted.
 #[derive(Debug)]
-pub(crate) struct AcquireCodec;
+pub(crate) struct EncodedCodec<M>(std::marker::PhantomData<M>);
 
 #[derive(Debug)]
 pub(crate) struct Encoded;
@@ -70,6 +77,27 @@ struct Decided {
 pub(crate) struct Acquired {
     #[prost(message, optional, tag = "1")]
     outcome: Option<Outcome>,
+}
+
+/// Envoy's `RateLimitResponse`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct RateLimited {
+    #[prost(int32, tag = "1")]
+    overall_code: i32,
+    #[prost(message, repeated, tag = "2")]
+    statuses: Vec<DescriptorStatus>,
+}
+
+/// Whether a limit applied, and nothing of what is in it.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct DescriptorStatus {
+    #[prost(message, optional, tag = "2")]
+    current_limit: Option<Passed>,
+}
+
+/// An answer to one decision.
+pub(crate) trait Answer: Message + Default + 'static {
+    fn count(&self) -> Counted;
 }
 
 /// `Outcome`: which it is, and nothing of what is in it.
@@ -107,18 +135,48 @@ impl Writer {
             units: 1,
             shadow: false,
         };
-        let item = item.encode_to_vec();
-        let prefix = item.windows(keys::PREFIX.len());
-        let prefix = prefix.enumerate().find(|(_, bytes)| *bytes == keys::PREFIX);
-        let digits = prefix.expect("the item has its key").0 + keys::PREFIX.len();
-        Self {
+        Self::with(item.encode_to_vec(), nodes.keys, seed, |writer| Self {
             shard: nodes.shard,
             epoch,
             batch: batch.into(),
-            keys: Keys::new(nodes.keys, seed),
+            ..writer
+        })
+    }
+
+    /// Writes requests of Envoy's API: domain `bench`, descriptor `key`.
+    pub(crate) fn of_envoy(keys: u32, seed: u64) -> Self {
+        let entry = Entry {
+            key: "key".to_owned(),
+            value: format!(
+                "{}{}",
+                keys::PREFIX.escape_ascii(),
+                "0".repeat(keys::DIGITS)
+            ),
+        };
+        let request = RateLimitRequest {
+            domain: BENCH_DOMAIN.to_owned(),
+            descriptors: vec![RateLimitDescriptor {
+                entries: vec![entry],
+                ..Default::default()
+            }],
+            hits_addend: 1,
+        };
+        Self::with(request.encode_to_vec(), keys, seed, |writer| writer)
+    }
+
+    /// A writer of `item`, in which a key stands.
+    fn with(item: Vec<u8>, keys: u32, seed: u64, change: impl FnOnce(Self) -> Self) -> Self {
+        let prefix = item.windows(keys::PREFIX.len());
+        let prefix = prefix.enumerate().find(|(_, bytes)| *bytes == keys::PREFIX);
+        let digits = prefix.expect("the item has its key").0 + keys::PREFIX.len();
+        change(Self {
+            shard: 0,
+            epoch: 0,
+            batch: 1,
+            keys: Keys::new(keys, seed),
             item,
             digits: digits..digits + keys::DIGITS,
-        }
+        })
     }
 
     /// One `DecideRequest`.
@@ -149,11 +207,21 @@ impl Writer {
         buffer.freeze()
     }
 
+    /// One `RateLimitRequest`.
+    pub(crate) fn should_rate_limit(&mut self) -> Bytes {
+        self.draw_key();
+        Bytes::copy_from_slice(&self.item)
+    }
+
     /// An item with a key drawn from all.
     fn put_item(&mut self, tag: u32, buffer: &mut impl BufMut) {
-        self.item[self.digits.clone()].copy_from_slice(&self.keys.draw());
+        self.draw_key();
         put_length(tag, self.item.len() as u64, buffer);
         buffer.put_slice(&self.item);
+    }
+
+    fn draw_key(&mut self) {
+        self.item[self.digits.clone()].copy_from_slice(&self.keys.draw());
     }
 }
 
@@ -198,9 +266,29 @@ impl Decision {
 
 // === impl Acquired ===
 
-impl Acquired {
-    pub(crate) fn count(&self) -> Counted {
+impl Answer for Acquired {
+    fn count(&self) -> Counted {
         count(self.outcome.as_slice(), 1)
+    }
+}
+
+// === impl RateLimited ===
+
+impl Answer for RateLimited {
+    /// Without a limit nothing was decided: the service does not know the domain.
+    fn count(&self) -> Counted {
+        let has_limit = |status: &DescriptorStatus| status.current_limit.is_some();
+        let mut counted = Counted::default();
+        match Code::try_from(self.overall_code) {
+            _ if !self.statuses.iter().any(has_limit) => {
+                let complaint = format!("no current_limit: is the domain {BENCH_DOMAIN} there?");
+                return Counted::error(1, complaint);
+            }
+            Ok(Code::Ok) => counted.admitted = 1,
+            Ok(Code::OverLimit) => counted.denied = 1,
+            _ => return Counted::error(1, "an answer has no code"),
+        }
+        counted
     }
 }
 
@@ -277,19 +365,23 @@ impl Encoder for Writer {
     }
 }
 
-// === impl AcquireCodec ===
+// === impl EncodedCodec ===
 
-impl Codec for AcquireCodec {
+impl<M> EncodedCodec<M> {
+    pub(crate) const NEW: Self = Self(std::marker::PhantomData);
+}
+
+impl<M: Answer> Codec for EncodedCodec<M> {
     type Encode = Bytes;
-    type Decode = Acquired;
+    type Decode = M;
     type Encoder = Encoded;
-    type Decoder = Reader<Acquired>;
+    type Decoder = Reader<M>;
 
     fn encoder(&mut self) -> Encoded {
         Encoded
     }
 
-    fn decoder(&mut self) -> Reader<Acquired> {
+    fn decoder(&mut self) -> Reader<M> {
         Reader(std::marker::PhantomData)
     }
 }

@@ -7,12 +7,12 @@
 //! counters one gets the first of them and comes through. Only what is confirmed everywhere is
 //! used; what is confirmed here and not there is refunded.
 
-use quotum_limit::{Item, ItemStates, Items};
+use quotum_limit::{Item, ItemStates, Items, Route};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::client::{Group, Shards, pick, place, untouched};
-use crate::decision::{Decision, Position, Route};
+use crate::decision::{Decision, Position};
 use crate::limits::RESERVE_WAIT;
 use crate::shard::{Reply, Want};
 use crate::ticket::Taken;

@@ -155,6 +155,23 @@ fn a_message_that_was_not_decided_is_an_error_for_each_command() {
 }
 
 #[test]
+fn a_request_of_envoys_api_has_a_key_of_those_asked_for() {
+    let mut writer = Writer::of_envoy(16, 1);
+    let mut values = std::collections::BTreeSet::new();
+    for _ in 0..500 {
+        let message = RateLimitRequest::decode(writer.should_rate_limit()).unwrap();
+        assert_eq!((message.domain.as_str(), message.hits_addend), ("bench", 1));
+        let [entry] = &message.descriptors[0].entries[..] else {
+            panic!("{message:?}")
+        };
+        assert_eq!(entry.key, "key");
+        values.insert(entry.value.clone());
+    }
+    assert_eq!(values.len(), 16);
+    assert!(values.contains("load-0000000f"), "{values:?}");
+}
+
+#[test]
 fn a_unary_answer_is_counted() {
     let answer = |kind| {
         let message = counter::AcquireResponse {

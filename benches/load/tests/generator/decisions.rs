@@ -1,6 +1,6 @@
 //! Decisions: every one of them counted, and nothing but decisions.
 
-use crate::node::{Mood, Node};
+use crate::node::{Mood, Node, VALUE_MAX};
 use crate::program::{Run, load, unused_address};
 
 const SHORT: &str = "--warmup-secs 0 --output json";
@@ -82,6 +82,33 @@ async fn unary_requests_count_every_decision() {
         decided.acked_seq_max > 0 && decided.requests_held <= 10 * 140,
         "{decided:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn envoys_api_is_asked_at_the_leader_and_every_decision_counted() {
+    let node = Node::start(Mood::Decides).await;
+    let follower = Node::follower(&node).await;
+    let run = load(&format!(
+        "envoy --addr {} --in-flight 140 --secs 1 --keys 10 {SHORT}",
+        follower.address
+    ))
+    .await;
+    agrees(&run, &node, 10 * u64::from(VALUE_MAX));
+    adds_up(&run);
+    assert_eq!(run.report["leader"], node.address);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_without_a_limit_is_an_error() {
+    let node = Node::start(Mood::IsOverloaded).await;
+    let run = load(&format!(
+        "envoy --addr {} --in-flight 2 --secs 0.2 --keys 1 {SHORT}",
+        node.address
+    ))
+    .await;
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.count("errors") > 0 && run.count("admitted") == 0);
+    assert!(run.complaints.contains("no current_limit"), "{run:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,11 +1,19 @@
 //! One counter node: a real gRPC service over a real decision core, on a port of loopback.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use quotum_api::counter::counter_server::{Counter, CounterServer};
 use quotum_api::counter::not_decided::Reason;
 use quotum_api::counter::{self, DecideRequest, DecideResponse, decide_response, outcome};
+use quotum_api::envoy::service::ratelimit::v3::rate_limit_response::{
+    Code, DescriptorStatus, RateLimit,
+};
+use quotum_api::envoy::service::ratelimit::v3::rate_limit_service_server::{
+    RateLimitService, RateLimitServiceServer,
+};
+use quotum_api::envoy::service::ratelimit::v3::{RateLimitRequest, RateLimitResponse};
 use quotum_limit::{Batch, Caller, Caps, Command, LogTime, Outcome, Stamp, State};
 use quotum_telemetry::label::Listener;
 use quotum_telemetry::{BuildInfo, Exposition, ListenerMetrics};
@@ -53,6 +61,8 @@ pub(crate) struct Node {
 
 struct Shared {
     state: State,
+    /// Of Envoy's API: how often each value was admitted.
+    values: BTreeMap<String, u32>,
     decided: Decided,
 }
 
@@ -120,6 +130,7 @@ impl Node {
             mood,
             shared: Arc::new(Mutex::new(Shared {
                 state: State::new(1),
+                values: BTreeMap::new(),
                 decided: Decided::default(),
             })),
         }
@@ -132,6 +143,7 @@ impl Node {
         let serving = server
             .tcp_nodelay(true)
             .add_service(CounterServer::new(node.clone()))
+            .add_service(RateLimitServiceServer::new(node.clone()))
             .serve_with_incoming(TcpListenerStream::new(listener));
         tokio::spawn(serving);
         node
@@ -187,6 +199,48 @@ impl Node {
             }
         }
         outcomes
+    }
+}
+
+/// What Envoy's API admits of each value.
+pub(crate) const VALUE_MAX: u32 = 4;
+
+#[tonic::async_trait]
+impl RateLimitService for Node {
+    /// Admits some of each value of the domain `bench`, if it is in the mood; else it knows no limit.
+    async fn should_rate_limit(
+        &self,
+        request: Request<RateLimitRequest>,
+    ) -> Result<Response<RateLimitResponse>, Status> {
+        let request = request.into_inner();
+        let entry = &request.descriptors[0].entries[0];
+        let mut shared = self.shared.lock().unwrap();
+        shared.decided.messages += 1;
+        let is_known = request.domain == "bench" && entry.key == "key";
+        let mut status = DescriptorStatus::default();
+        status.set_code(Code::Ok);
+        if is_known && self.mood == Mood::Decides {
+            let used = shared.values.entry(entry.value.clone()).or_default();
+            match *used < VALUE_MAX {
+                true => {
+                    *used += 1;
+                    shared.decided.admitted += 1;
+                }
+                false => {
+                    status.set_code(Code::OverLimit);
+                    shared.decided.denied += 1;
+                }
+            }
+            status.current_limit = Some(RateLimit {
+                requests_per_unit: VALUE_MAX,
+                ..Default::default()
+            });
+        }
+        Ok(Response::new(RateLimitResponse {
+            overall_code: status.code,
+            statuses: vec![status],
+            ..Default::default()
+        }))
     }
 }
 
