@@ -121,7 +121,8 @@ impl Decider {
         }
         let (epoch, acked_seq) = match &command {
             Command::Acquire { id, acked_seq, .. } => (id.epoch.0, *acked_seq),
-            Command::Refund { id } => (id.epoch.0, 0),
+            Command::Reserve { id, acked_seq, .. } => (id.epoch.0, *acked_seq),
+            Command::Refund { id } | Command::Confirm { id, .. } => (id.epoch.0, 0),
             Command::Open { .. } | Command::Peek { .. } => (0, 0),
         };
         let request = wire::DecideRequest {

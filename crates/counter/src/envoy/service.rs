@@ -173,7 +173,7 @@ fn judgement<'p>(plan: &'p Plan<'_>, outcome: &Outcome) -> Result<Judgement<'p>,
     }
     match outcome {
         // A counter that cannot be made denies: whoever makes up values must not get past it.
-        Outcome::Exhausted(Bound::Counters) => Ok(plan.exhausted()),
+        Outcome::Exhausted(Bound::Counters | Bound::Tenant) => Ok(plan.exhausted()),
         Outcome::Exhausted(_) => Err(Status::resource_exhausted("too many requests are held")),
         Outcome::Invalid(refusal) => Err(Status::invalid_argument(refusal.to_string())),
         _ => Err(Status::unavailable("the request was not decided")),
