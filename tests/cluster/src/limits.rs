@@ -15,8 +15,8 @@ pub const FAILOVER_MAX: Duration = Duration::from_secs(5);
 pub const EXIT_MAX: Duration = Duration::from_secs(15);
 /// The deadline of a decision, and what a busy machine adds.
 pub const DECISION_MAX: Duration = Duration::from_millis(2_000 + 1_500);
-/// One question to one node.
-pub const ASK_MAX: Duration = Duration::from_millis(500);
+/// One question to one node, which may ask the others first and wait for those that are gone.
+pub const ASK_MAX: Duration = Duration::from_secs(2);
 /// An operator's command that moves data between nodes.
 pub const MEMBERS_MAX: Duration = Duration::from_secs(60);
 /// How often the watch looks at every node.

@@ -20,8 +20,9 @@ pub struct Sight {
     pub log_ms: u64,
     /// The wall clock of this machine when the answer was there.
     pub answered_wall_ms: u64,
-    /// Whether it led then, and its log time was the newest there was.
+    /// Whether it led then, as it believed, and in which term.
     pub leads: bool,
+    pub term: u64,
 }
 
 /// Watches until it is dropped.
@@ -103,5 +104,6 @@ fn sight(status: &StatusResponse, node: u8) -> Option<Sight> {
         log_ms: shard.log_time_ms,
         answered_wall_ms: RealClock.wall_ms(),
         leads: shard.leader == status.node,
+        term: shard.term,
     })
 }

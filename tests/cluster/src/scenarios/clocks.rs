@@ -100,9 +100,14 @@ async fn is_off(course: &mut Course<'_>, victim: u8) -> Result {
 /// Log time was near the real time throughout, as every leader showed it.
 fn on_time(course: &Course<'_>) -> Result {
     let sights = course.sights();
-    let (mut ahead_ms, mut behind_ms) = (0, 0);
+    let (mut ahead_ms, mut behind_ms, mut term) = (0, 0, 0);
     for sight in sights.iter().filter(|sight| sight.leads) {
         ahead_ms = ahead_ms.max(sight.log_ms.saturating_sub(sight.answered_wall_ms));
+        if sight.term < term {
+            // It has just woken up, and does not know yet that it was replaced.
+            continue;
+        }
+        term = sight.term;
         behind_ms = behind_ms.max(sight.answered_wall_ms.saturating_sub(sight.log_ms));
     }
     course.bench.note(&format!(
