@@ -26,6 +26,9 @@ use crate::counter::CounterService;
 use crate::decide::Decider;
 use crate::envoy::Envoy;
 
+mod administrators;
+mod peers;
+
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Cluster {

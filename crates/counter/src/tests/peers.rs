@@ -60,6 +60,9 @@ async fn a_certificate_speaks_for_the_node_at_its_address_only() {
     assert!(status.message().contains("not one of node 1"), "{status}");
     let status = ask(&cluster, &authority, "127.0.0.1", "gateway/one").await;
     assert_eq!(status.code(), Code::PermissionDenied, "{status}");
-    assert!(status.message().contains("has the role gateway"), "{status}");
+    assert!(
+        status.message().contains("has the role gateway"),
+        "{status}"
+    );
     cluster.stop().await;
 }
