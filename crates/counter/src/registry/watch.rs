@@ -35,6 +35,12 @@ pub(super) async fn watch(
         let text = format!("gateway: a name has 1 to {GATEWAY_NAME_BYTES_MAX} bytes");
         return Err(Status::invalid_argument(text));
     }
+    // It knows nothing yet, and may be in no cluster for ever: the gateway asks another.
+    if !node.knows_registry() {
+        return Err(Status::unavailable(
+            "this node does not know the registry of a cluster",
+        ));
+    }
     if node.watchers().len() >= WATCHERS_MAX {
         return Err(Status::resource_exhausted(
             "too many gateways watch this node",
@@ -63,10 +69,7 @@ async fn serve(
     let mut left = std::pin::pin!(node.left());
     loop {
         let state = node.registry();
-        // A node that has not joined a cluster knows nothing: an empty registry would cut off
-        // every gateway that believed it.
-        let serves = node.is_caught_up() || sent.is_some();
-        if serves && sent != Some(state.revision()) {
+        if sent != Some(state.revision()) {
             let revision = state.revision();
             let message = wire::WatchResponse {
                 revision,

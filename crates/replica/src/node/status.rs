@@ -92,13 +92,13 @@ impl Node {
 
     /// Whether every group knows its leader and this node has applied what it knows of.
     pub fn is_caught_up(&self) -> bool {
-        self.inner.groups.values().all(|group| {
-            let metrics = group.raft.metrics();
-            let metrics = metrics.borrow_watched();
-            let applied = metrics.last_applied.map(|id| id.index());
-            let committed = metrics.cluster_committed.map(|id| id.index());
-            metrics.current_leader.is_some() && committed.is_some() && applied >= committed
-        })
+        self.inner.groups.values().all(has_caught_up)
+    }
+
+    /// The same of the registry alone.
+    pub fn knows_registry(&self) -> bool {
+        let registry = self.inner.groups.get(&ShardId::REGISTRY);
+        registry.is_some_and(has_caught_up)
     }
 
     fn group_status(&self, group: &Group) -> GroupStatus {
@@ -138,4 +138,13 @@ impl Node {
                 .then(|| log_ms.saturating_sub(reference_ms)),
         }
     }
+}
+
+/// Whether a group has a leader and this node has applied what it knows to be committed.
+fn has_caught_up(group: &Group) -> bool {
+    let metrics = group.raft.metrics();
+    let metrics = metrics.borrow_watched();
+    let applied = metrics.last_applied.map(|id| id.index());
+    let committed = metrics.cluster_committed.map(|id| id.index());
+    metrics.current_leader.is_some() && committed.is_some() && applied >= committed
 }
