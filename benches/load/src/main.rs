@@ -6,7 +6,7 @@
 //! * [`arguments`]: the command line. [`run`]: one run, from the first connection to the report.
 //! * [`lane`]: one client, without IO: what it sends when, by a [`pace`], and its [`tally`].
 //! * [`stream`], [`unary`], [`mcp`], [`redis`]: what moves a lane's requests. [`wire`]: their
-//!   bytes. [`keys`]: which counters they ask for.
+//!   bytes. [`pool`]: connections with one request each. [`keys`]: which counters they ask for.
 //! * [`leader`]: where the leader is. [`cpu`]: what processes use. [`timer`]: exact waiting.
 //! * [`report`]: the result. [`failure`]: what can go wrong. [`limits`]: every named maximum.
 
@@ -19,6 +19,7 @@ mod leader;
 mod limits;
 mod mcp;
 mod pace;
+mod pool;
 mod redis;
 mod report;
 mod run;

@@ -3,11 +3,8 @@
 
 use std::borrow::Cow;
 use std::path::Path;
-use std::time::Instant;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
@@ -20,10 +17,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::arguments::Http;
 use crate::failure::{Failure, line, shortened};
-use crate::lane::{Lane, Next};
 use crate::limits::{BODY_BYTES_MAX, CONNECT_TIMEOUT};
+use crate::pool::{Ask, Pool};
 use crate::tally::Counted;
-use crate::timer::Timer;
 
 #[cfg(test)]
 mod tests;
@@ -35,15 +31,12 @@ const VERSION: &str = "2025-11-25";
 const DENIED: &str = "[POLICY DENIED] ";
 const UNAVAILABLE: &str = "The rate limit cannot be checked right now.";
 
-/// Connections, each of which is idle or has one call on it.
-#[derive(Debug)]
-pub(crate) struct Link {
-    idle: Vec<Connection>,
-    timer: Timer,
-}
+/// Connections with one call on each.
+pub(crate) type Link = Pool<Connection>;
 
+/// A connection and the call that it repeats.
 #[derive(Debug)]
-struct Connection {
+pub(crate) struct Connection {
     call: Call,
     sender: SendRequest<Full<Bytes>>,
     /// Moves the bytes; ends with this.
@@ -100,65 +93,23 @@ pub(crate) fn token(file: Option<&Path>, given: Option<String>) -> Result<Option
     Ok(Some(token.trim().to_owned()))
 }
 
-// === impl Link ===
-
-impl Link {
-    /// Opens as many connections as calls may be in flight, to the URLs in turn.
-    pub(crate) async fn open(http: &Http, token: Option<&str>) -> Result<Self, Failure> {
-        let params = serde_json::json!({ "name": http.tool, "arguments": http.arguments });
-        let body = serde_json::json!({
-            "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params,
-        });
-        let body = Bytes::from(body.to_string());
-        let mut idle = Vec::new();
-        for url in http.urls.iter().cycle().take(http.load.in_flight as usize) {
-            let call = Call {
-                url: url.clone(),
-                headers: headers(url, token)?,
-                body: body.clone(),
-            };
-            idle.push(Connection::open(call).await?);
-        }
-        // The last is taken first: turn them round, so that the URLs come in their order.
-        idle.reverse();
-        Ok(Self {
-            idle,
-            timer: Timer::new()?,
-        })
+/// Opens as many connections as calls may be in flight, to the URLs in turn.
+pub(crate) async fn open(http: &Http, token: Option<&str>) -> Result<Link, Failure> {
+    let params = serde_json::json!({ "name": http.tool, "arguments": http.arguments });
+    let body = serde_json::json!({
+        "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params,
+    });
+    let body = Bytes::from(body.to_string());
+    let mut connections = Vec::new();
+    for url in http.urls.iter().cycle().take(http.load.in_flight as usize) {
+        let call = Call {
+            url: url.clone(),
+            headers: headers(url, token)?,
+            body: body.clone(),
+        };
+        connections.push(Connection::open(call).await?);
     }
-
-    /// Makes the calls of `lane` until it is over and everything is answered.
-    pub(crate) async fn drive(&mut self, lane: &mut Lane) -> Result<(), Failure> {
-        let mut flights = FuturesUnordered::new();
-        loop {
-            let next = loop {
-                match lane.next(Instant::now()) {
-                    Next::Send(order) => {
-                        let connection = self.idle.pop();
-                        let connection = connection.expect("as many as may be in flight");
-                        flights.push(async move { (order.ordinal, connection.call().await) });
-                    }
-                    other => break other,
-                }
-            };
-            if next == Next::Over && flights.is_empty() {
-                return Ok(());
-            }
-            let due = match next {
-                Next::Wait(due) => Some(due),
-                _ => None,
-            };
-            tokio::select! {
-                biased;
-                Some((ordinal, called)) = flights.next(), if !flights.is_empty() => {
-                    let (connection, counted) = called?;
-                    self.idle.push(connection);
-                    lane.answer(ordinal, Instant::now(), counted);
-                }
-                waited = self.timer.until(due.unwrap_or_else(Instant::now)), if due.is_some() => waited?,
-            }
-        }
-    }
+    Pool::new(connections)
 }
 
 // === impl Connection ===
@@ -191,22 +142,6 @@ impl Connection {
         })
     }
 
-    /// Makes one call. A connection that the other side has closed is opened again, before or
-    /// after the call, never for a second attempt.
-    async fn call(mut self) -> Result<(Self, Counted), Failure> {
-        if self.sender.ready().await.is_err() {
-            self = Self::open(self.call).await?;
-        }
-        let counted = match self.exchange().await {
-            Ok(counted) => counted,
-            Err(error) => {
-                self = Self::open(self.call).await?;
-                Counted::error(1, line(error.as_ref()))
-            }
-        };
-        Ok((self, counted))
-    }
-
     async fn exchange(&mut self) -> Result<Counted, Box<dyn std::error::Error + Send + Sync>> {
         let mut request = Request::new(Full::new(self.call.body.clone()));
         *request.method_mut() = Method::POST;
@@ -221,6 +156,24 @@ impl Connection {
         let kind = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
         let is_stream = kind.is_some_and(|kind| kind.starts_with(b"text/event-stream"));
         Ok(count(head.status, is_stream, &body))
+    }
+}
+
+impl Ask for Connection {
+    /// Makes one call. A connection that the other side has closed is opened again, before or
+    /// after the call, never for a second attempt.
+    async fn ask(mut self) -> Result<(Self, Counted), Failure> {
+        if self.sender.ready().await.is_err() {
+            self = Self::open(self.call).await?;
+        }
+        let counted = match self.exchange().await {
+            Ok(counted) => counted,
+            Err(error) => {
+                self = Self::open(self.call).await?;
+                Counted::error(1, line(error.as_ref()))
+            }
+        };
+        Ok((self, counted))
     }
 }
 

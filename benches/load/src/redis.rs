@@ -5,11 +5,8 @@
 //! `throttle` is the command of redis-cell and throttlecrab.
 
 use std::io;
-use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -17,23 +14,19 @@ use tokio::time::timeout;
 use crate::arguments::{Redis, RedisCommand};
 use crate::failure::{Failure, shortened};
 use crate::keys::{self, DIGITS, Keys};
-use crate::lane::{Lane, Next};
 use crate::limits::{CONNECT_TIMEOUT, REPLY_BYTES_MAX, REPLY_ELEMENTS_MAX};
+use crate::pool::{Ask, Pool};
 use crate::tally::Counted;
-use crate::timer::Timer;
 
 #[cfg(test)]
 mod tests;
 
-/// Connections, each of which is idle or has one pipeline on it.
-#[derive(Debug)]
-pub(crate) struct Link {
-    idle: Vec<Connection>,
-    timer: Timer,
-}
+/// Connections with one pipeline on each.
+pub(crate) type Link = Pool<Connection>;
 
+/// A connection and what it asks.
 #[derive(Debug)]
-struct Connection {
+pub(crate) struct Connection {
     address: String,
     stream: TcpStream,
     script: Script,
@@ -66,55 +59,15 @@ enum Answer {
     Error(String),
 }
 
-// === impl Link ===
-
-impl Link {
-    /// Opens as many connections as pipelines may be in flight, to the addresses in turn.
-    pub(crate) async fn open(redis: &Redis) -> Result<Self, Failure> {
-        let mut idle = Vec::new();
-        let count = redis.load.in_flight as usize;
-        for (seed, address) in redis.addresses.iter().cycle().take(count).enumerate() {
-            let script = Script::new(redis, seed as u64);
-            idle.push(Connection::open(address, script).await?);
-        }
-        Ok(Self {
-            idle,
-            timer: Timer::new()?,
-        })
+/// Opens as many connections as pipelines may be in flight, to the addresses in turn.
+pub(crate) async fn open(redis: &Redis) -> Result<Link, Failure> {
+    let mut connections = Vec::new();
+    let count = redis.load.in_flight as usize;
+    for (seed, address) in redis.addresses.iter().cycle().take(count).enumerate() {
+        let script = Script::new(redis, seed as u64);
+        connections.push(Connection::open(address, script).await?);
     }
-
-    /// Sends the pipelines of `lane` until it is over and everything is answered.
-    pub(crate) async fn drive(&mut self, lane: &mut Lane) -> Result<(), Failure> {
-        let mut flights = FuturesUnordered::new();
-        loop {
-            let next = loop {
-                match lane.next(Instant::now()) {
-                    Next::Send(order) => {
-                        let connection = self.idle.pop();
-                        let connection = connection.expect("as many as may be in flight");
-                        flights.push(async move { (order.ordinal, connection.ask().await) });
-                    }
-                    other => break other,
-                }
-            };
-            if next == Next::Over && flights.is_empty() {
-                return Ok(());
-            }
-            let due = match next {
-                Next::Wait(due) => Some(due),
-                _ => None,
-            };
-            tokio::select! {
-                biased;
-                Some((ordinal, asked)) = flights.next(), if !flights.is_empty() => {
-                    let (connection, counted) = asked?;
-                    self.idle.push(connection);
-                    lane.answer(ordinal, Instant::now(), counted);
-                }
-                waited = self.timer.until(due.unwrap_or_else(Instant::now)), if due.is_some() => waited?,
-            }
-        }
-    }
+    Pool::new(connections)
 }
 
 // === impl Connection ===
@@ -138,17 +91,6 @@ impl Connection {
         })
     }
 
-    /// Sends one pipeline and reads its answers. A connection that breaks ends the run.
-    async fn ask(mut self) -> Result<(Self, Counted), Failure> {
-        match self.exchange().await {
-            Ok(counted) => Ok((self, counted)),
-            Err(source) => Err(Failure::Connection {
-                address: self.address,
-                source,
-            }),
-        }
-    }
-
     async fn exchange(&mut self) -> io::Result<Counted> {
         self.out.clear();
         let answers = self.script.ask(&mut self.out);
@@ -166,6 +108,19 @@ impl Connection {
             self.script.count(at, answer, &mut counted);
         }
         Ok(counted)
+    }
+}
+
+impl Ask for Connection {
+    /// Sends one pipeline and reads its answers. A connection that breaks ends the run.
+    async fn ask(mut self) -> Result<(Self, Counted), Failure> {
+        match self.exchange().await {
+            Ok(counted) => Ok((self, counted)),
+            Err(source) => Err(Failure::Connection {
+                address: self.address,
+                source,
+            }),
+        }
     }
 }
 

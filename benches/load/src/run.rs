@@ -54,14 +54,14 @@ async fn measure(arguments: &Arguments, token: Option<String>) -> Result<Report,
         Target::Http(of) => {
             let token = mcp::token(of.token_file.as_deref(), token)?;
             Lanes {
-                links: vec![Link::Http(mcp::Link::open(of, token.as_deref()).await?)],
+                links: vec![Link::Http(mcp::open(of, token.as_deref()).await?)],
                 in_flight: of.load.in_flight as usize,
                 batch: 1,
                 leader: None,
             }
         }
         Target::Redis(of) => Lanes {
-            links: vec![Link::Redis(redis::Link::open(of).await?)],
+            links: vec![Link::Redis(redis::open(of).await?)],
             in_flight: of.load.in_flight as usize,
             batch: of.batch,
             leader: None,
