@@ -44,6 +44,10 @@ cluster *ARGS:
     cargo build --release --package quotum
     QUOTUM_BIN={{justfile_directory()}}/target/release/quotum QUOTUM_REQUIRE_ALL=1 cargo test --workspace --test cluster -- {{ARGS}}
 
+# Simulates clusters: `just sim 7` for one seed, `just sim --seeds 500` for many, `just sim --help`
+sim *ARGS:
+    cd tests/sim && env -u RUSTFLAGS cargo run --release --quiet -- {{ARGS}}
+
 # Each fuzz target for so many seconds
 fuzz SECONDS="60":
     .ci/fuzz {{SECONDS}}

@@ -1,0 +1,62 @@
+//! The command line.
+
+use std::io;
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+use crate::bug::Bug;
+
+/// Simulates clusters: the same seed, the same run. Exit 1 where a promise is broken.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "quotum-sim", version)]
+pub(crate) struct Arguments {
+    /// The first seed
+    #[arg(default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// How many seeds, from the first on
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seeds: u64,
+    /// A bug to put in; stops at the first seed that catches it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) bug: Option<String>,
+    /// Lists the bugs that can be put in, a line each
+    #[arg(long)]
+    pub(crate) list_bugs: bool,
+    /// `json` leaves out everything but the last line
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+    /// Seeds at a time; by default one for each core
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<usize>,
+    /// Runs the first seed in this process, and prints its outcome alone
+    #[arg(long)]
+    pub(crate) one: bool,
+    /// With `--one`: where the history is written, and beside it the trace
+    #[arg(long, value_name = "FILE", requires = "one")]
+    pub(crate) history: Option<PathBuf>,
+    /// With `--one`: what the processes log, to standard error
+    #[arg(long, requires = "one")]
+    pub(crate) log: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    Text,
+    Json,
+}
+
+// === impl Arguments ===
+
+impl Arguments {
+    pub(crate) fn bug(&self) -> io::Result<Option<Bug>> {
+        let Some(name) = &self.bug else {
+            return Ok(None);
+        };
+        let unknown = || {
+            let text = format!("--bug: there is no {name:?}; see --list-bugs");
+            io::Error::new(io::ErrorKind::InvalidInput, text)
+        };
+        Bug::named(name).map(Some).ok_or_else(unknown)
+    }
+}

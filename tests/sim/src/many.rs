@@ -1,0 +1,133 @@
+//! Many seeds: a process for each, some at a time.
+
+use std::io::{self, Write};
+use std::process::{Child, Command, Stdio};
+
+use serde::Serialize;
+
+use crate::arguments::{Arguments, Output};
+use crate::run::Outcome;
+
+/// The last line.
+#[derive(Debug, Default, Serialize)]
+struct Summary {
+    seeds: u64,
+    /// Runs in which enough happened.
+    counted: u64,
+    violations: u64,
+    faults: u64,
+    decisions: u64,
+    /// The seeds that show a violation.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failed: Vec<u64>,
+}
+
+/// Runs the seeds, and says whether all was well.
+pub(crate) fn run(arguments: &Arguments) -> io::Result<bool> {
+    arguments.bug()?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = arguments.jobs.unwrap_or(cores).max(1);
+    let mut summary = Summary::default();
+    let mut next = arguments.seed;
+    let end = arguments.seed.saturating_add(arguments.seeds);
+    let mut running: std::collections::VecDeque<(u64, Child)> = Default::default();
+    let mut is_caught = false;
+    loop {
+        while running.len() < jobs && next < end && !(is_caught && arguments.bug.is_some()) {
+            running.push_back((next, start(arguments, next)?));
+            next += 1;
+        }
+        let Some((seed, child)) = running.pop_front() else {
+            break;
+        };
+        let outcome = finish(seed, child)?;
+        is_caught |= !outcome.violations.is_empty();
+        tell(arguments, &outcome)?;
+        summary.add(&outcome);
+        if arguments.output == Output::Text && summary.seeds.is_multiple_of(50) {
+            let Summary {
+                seeds,
+                counted,
+                failed,
+                ..
+            } = &summary;
+            let failed = failed.len();
+            writeln!(
+                io::stderr(),
+                "{seeds} seeds, {counted} counted, {failed} failed"
+            )?;
+        }
+    }
+    writeln!(io::stdout(), "{}", serde_json::to_string(&summary)?)?;
+    Ok(summary.violations == 0)
+}
+
+fn start(arguments: &Arguments, seed: u64) -> io::Result<Child> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg(seed.to_string()).arg("--one");
+    if let Some(bug) = &arguments.bug {
+        command.args(["--bug", bug]);
+    }
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+}
+
+/// What a process printed; one that broke is a violation of its own.
+fn finish(seed: u64, child: Child) -> io::Result<Outcome> {
+    let output = child.wait_with_output()?;
+    let broken = || Outcome {
+        seed,
+        counted: false,
+        missing: Vec::new(),
+        violations: vec![format!(
+            "the process ended without an outcome: {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        )],
+        faults: 0,
+        decisions: 0,
+        digest: 0,
+    };
+    Ok(serde_json::from_slice(&output.stdout).unwrap_or_else(|_| broken()))
+}
+
+fn tell(arguments: &Arguments, outcome: &Outcome) -> io::Result<()> {
+    if arguments.output == Output::Json {
+        return Ok(());
+    }
+    let mut out = io::stdout();
+    let seed = outcome.seed;
+    for violation in &outcome.violations {
+        writeln!(out, "seed {seed}: {violation}")?;
+    }
+    if !outcome.violations.is_empty() {
+        let bug = arguments.bug.as_ref();
+        let bug = bug.map_or(String::new(), |bug| format!(" --bug {bug}"));
+        writeln!(out, "replay: just sim {seed}{bug}")?;
+    } else if !outcome.counted {
+        writeln!(
+            out,
+            "seed {seed} does not count: no {}",
+            outcome.missing.join(", no ")
+        )?;
+    }
+    Ok(())
+}
+
+// === impl Summary ===
+
+impl Summary {
+    fn add(&mut self, outcome: &Outcome) {
+        self.seeds += 1;
+        self.counted += u64::from(outcome.counted);
+        self.violations += outcome.violations.len() as u64;
+        self.faults += outcome.faults as u64;
+        self.decisions += outcome.decisions as u64;
+        if !outcome.violations.is_empty() {
+            self.failed.push(outcome.seed);
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The host of one counter node: the real server on a simulated disk, clock and network.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use quotum_checker::What;
+use quotum_counter::{Bootstrap, Server, ServerConfig};
+use quotum_limit::Caps;
+use quotum_registry::MasterKey;
+use quotum_registry::secret::token::{Token, TokenKind};
+use quotum_replica::{Durability, LogConfig, Member, Node, NodeConfig, Seams, ShardId};
+use quotum_telemetry::{Exposition, Readiness};
+use tonic::service::Routes;
+
+use crate::record::Watcher;
+use crate::run::build_info;
+use crate::wire::{Wire, incoming, node_dialer};
+use crate::world::{COUNTERS_MAX, SEGMENT_BYTES, Stage, World, client_address, peer_address};
+
+/// How often a node is looked at for what it leads.
+const LOOK: Duration = Duration::from_millis(10);
+
+fn admin() -> Token {
+    Token::from_random(TokenKind::Admin, &[9; 32])
+}
+
+fn config(world: &World, machine: u64) -> ServerConfig {
+    let is_founder = machine <= world.founders();
+    let peers: Vec<String> = (1..=world.founders()).map(peer_address).collect();
+    let mut random = world.rng(0x5ec << 8 | machine);
+    let draws = std::sync::Mutex::new(move || random.next());
+    ServerConfig {
+        node: NodeConfig {
+            id: None,
+            member: Member {
+                peer_address: peer_address(machine),
+                client_address: client_address(machine),
+                incarnation: 0,
+            },
+            shards: world.shards(),
+            caps: Caps {
+                counters_max: COUNTERS_MAX,
+                tenant_counters_max: COUNTERS_MAX,
+            },
+            log: LogConfig {
+                durability: Durability::Fsync,
+                segment_bytes: SEGMENT_BYTES,
+            },
+            timings: world.timings(),
+        },
+        bootstrap: is_founder.then(|| Bootstrap {
+            expect: peers.len(),
+            peers,
+        }),
+        master_key: MasterKey::from_bytes(b"a master key of thirty-two bytes").expect("a key"),
+        admin_token: admin(),
+        envoy: None,
+        random: Arc::new(move |bytes: &mut [u8]| {
+            let mut draw = draws.lock().expect("one thread");
+            bytes.fill_with(|| draw().to_le_bytes()[0]);
+        }),
+    }
+}
+
+/// One process: from its start to its end.
+pub(crate) async fn run(world: World, machine: u64) -> turmoil::Result {
+    let mut life = 0;
+    world.change_machine(machine, |machine| {
+        machine.lives += 1;
+        life = machine.lives;
+    });
+    let here = world.machine(machine);
+    let recorder = world.recorder().clone();
+    recorder.trace(|| format!("n{machine} starts life {life}"));
+    let seams = Seams {
+        disk: Arc::new(here.disk.clone()),
+        clock: Arc::new(here.clock.clone()),
+        dialer: node_dialer(),
+        observer: Arc::new(Watcher {
+            recorder: recorder.clone(),
+            node: machine,
+        }),
+        seed: world.rng(machine << 32 | life).next(),
+    };
+    let clients = incoming(7000).await?;
+    let peers = incoming(7001).await?;
+    let exposition = Exposition::new(&build_info());
+    let readiness = Readiness::new();
+    let started = Server::assemble(config(&world, machine), seams, &exposition, &readiness).await;
+    let (server, services) = match started {
+        Ok(started) => started,
+        Err(error) => {
+            let mut why = error.to_string();
+            let mut cause = std::error::Error::source(&error);
+            while let Some(error) = cause {
+                why = format!("{why}: {error}");
+                cause = error.source();
+            }
+            recorder.trace(|| format!("n{machine} does not start: {why}"));
+            world.change_machine(machine, |machine| machine.refused = Some(why));
+            return Ok(());
+        }
+    };
+    serve(services.clients, clients);
+    serve(services.peers, peers);
+    world.set_live(machine, Some(server.node().clone()));
+    let look = look(&world, machine, server.node().clone());
+    tokio::select! {
+        biased;
+        why = server.failed() => recorder.trace(|| format!("n{machine} fails: {why}")),
+        () = here.leave.notified() => {
+            recorder.trace(|| format!("n{machine} leaves"));
+            world.set_live(machine, None);
+            server.shutdown().await;
+        }
+        () = look => {}
+    }
+    world.set_live(machine, None);
+    Ok(())
+}
+
+/// Serves connections as tonic does, but for the header `date`: it tells the real time, and its
+/// size decides where the bytes of a connection are cut.
+fn serve<I>(routes: Routes, incoming: I)
+where
+    I: Stream<Item = std::io::Result<Wire>> + Send + 'static,
+{
+    let service = TowerToHyperService::new(routes.prepare());
+    tokio::spawn(async move {
+        let mut incoming = std::pin::pin!(incoming);
+        while let Some(accepted) = incoming.next().await {
+            let Ok(wire) = accepted else { continue };
+            let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            builder
+                .timer(TokioTimer::new())
+                .auto_date_header(false)
+                .max_concurrent_streams(1_024)
+                .keep_alive_interval(quotum_counter::limits::KEEPALIVE_PING)
+                .keep_alive_timeout(quotum_counter::limits::KEEPALIVE_PING_DEADLINE)
+                .initial_stream_window_size(4 << 20)
+                .initial_connection_window_size(16 << 20);
+            let connection = builder.serve_connection(TokioIo::new(wire), service.clone());
+            tokio::spawn(async move { drop(connection.await) });
+        }
+    });
+}
+
+/// Notes what the node leads, and how large things are.
+async fn look(world: &World, machine: u64, node: Node) {
+    let recorder = world.recorder();
+    let mut led = BTreeSet::new();
+    let mut looks = 0_u64;
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let status = node.status();
+        for group in &status.groups {
+            if group.is_leader && led.insert((group.shard, group.term)) {
+                recorder.note(What::Leader {
+                    node: machine,
+                    shard: group.shard.0,
+                    term: group.term,
+                });
+            }
+        }
+        looks += 1;
+        if world.stage() == Stage::Final {
+            note_final(world, machine, &node).await;
+            return std::future::pending().await;
+        }
+        if !looks.is_multiple_of(100) {
+            continue;
+        }
+        let bound = |bound: &str, value: u64, max: u64| {
+            recorder.note(What::Bound {
+                node: machine,
+                bound: bound.to_owned(),
+                value,
+                max,
+            });
+        };
+        bound("log bytes", status.log_used_bytes, 64 * SEGMENT_BYTES);
+        for group in &status.groups {
+            let counters = group.counters_live as u64;
+            bound("counters", counters, COUNTERS_MAX as u64);
+            bound("request ids", group.requests_held as u64, 1 << 18);
+        }
+    }
+}
+
+/// Tells the state that the node ends in.
+async fn note_final(world: &World, machine: u64, node: &Node) {
+    for shard in (0..world.shards()).map(ShardId).chain([ShardId::REGISTRY]) {
+        let Some((index, state)) = node.digest(shard).await else {
+            continue;
+        };
+        world.recorder().note(What::Applied {
+            node: machine,
+            shard: shard.0,
+            index,
+            term: None,
+            entry: None,
+            state: Some(state),
+        });
+    }
+}

@@ -1,0 +1,229 @@
+//! The recorder: everything that happens goes into one history, on the true clock.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use quotum_checker::history::{Answer, Ask, Command, Id, Item, ItemState, Position};
+use quotum_checker::{Event, What};
+use quotum_limit::{Batch, Outcome};
+use quotum_replica::observe::{AppliedEntry, Observe, Step};
+use quotum_replica::{Machine, Reply, ShardId};
+
+use crate::clock::true_us;
+
+/// The history in the making. Clones share it.
+#[derive(Clone, Default)]
+pub(crate) struct Recorder {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    events: Vec<Event>,
+    entries: BTreeSet<(u32, u64)>,
+    requests: u64,
+    /// What is no part of the history, but must be the same in every run of a seed.
+    trace: Vec<String>,
+}
+
+/// The checker's model does not know of reservations.
+const ONE_SHARD: &str = "calls of one shard reserve nothing";
+
+/// Watches one node.
+pub(crate) struct Watcher {
+    pub(crate) recorder: Recorder,
+    pub(crate) node: u64,
+}
+
+// === impl Recorder ===
+
+impl Recorder {
+    /// Notes what happens now, on the host that runs.
+    pub(crate) fn note(&self, what: What) {
+        self.note_at(true_us(), what);
+    }
+
+    pub(crate) fn note_at(&self, at_us: u64, what: What) {
+        let mut inner = self.inner.lock().expect("one thread");
+        inner.events.push(Event { at_us, what });
+    }
+
+    pub(crate) fn trace(&self, line: impl FnOnce() -> String) {
+        let line = format!("{} {}", true_us(), line());
+        self.inner.lock().expect("one thread").trace.push(line);
+    }
+
+    /// The number of the next request.
+    pub(crate) fn request(&self) -> u64 {
+        let mut inner = self.inner.lock().expect("one thread");
+        inner.requests += 1;
+        inner.requests
+    }
+
+    /// The history in the order of true time, and the trace. Hosts run one after the other within a
+    /// tick, so events of one tick are written down out of order.
+    pub(crate) fn finish(&self) -> (Vec<Event>, Vec<String>) {
+        let mut inner = self.inner.lock().expect("one thread");
+        let mut events = std::mem::take(&mut inner.events);
+        events.sort_by_key(|event| event.at_us);
+        (events, std::mem::take(&mut inner.trace))
+    }
+
+    fn note_entry(&self, entry: &AppliedEntry<'_>) {
+        let Reply::Counters { stamp, outcomes } = entry.reply else {
+            return;
+        };
+        let place = (entry.shard.0, entry.index);
+        if !self.inner.lock().expect("one thread").entries.insert(place) {
+            return;
+        }
+        let payload = entry.payload.expect("counters are changed by entries");
+        let batch = Batch::decode(payload).expect("it was decoded to be applied");
+        let commands = batch.commands.iter().zip(outcomes);
+        let commands = commands.map(|(command, outcome)| command_of(entry.shard, command, outcome));
+        self.note(What::Entry {
+            position: Position {
+                shard: entry.shard.0,
+                term: entry.term,
+                index: entry.index,
+            },
+            log_ms: stamp.log.ms,
+            commands: commands.collect(),
+            is_late: false,
+        });
+    }
+}
+
+// === impl Watcher ===
+
+impl Observe for Watcher {
+    fn took(&self, step: Step, duration: Duration) {
+        if let Step::Sync | Step::Snapshot(_) = step {
+            self.recorder
+                .trace(|| format!("n{} {step:?} {}", self.node, duration.as_micros()));
+        }
+    }
+
+    fn applied(&self, entry: &AppliedEntry<'_>) {
+        self.recorder.note_entry(entry);
+        let bytes = entry.payload.map_or(&[][..], |payload| payload);
+        self.recorder.note(What::Applied {
+            node: self.node,
+            shard: entry.shard.0,
+            index: entry.index,
+            term: Some(entry.term),
+            entry: Some(u64::from(crc32fast::hash(bytes))),
+            state: Some(digest(entry.machine)),
+        });
+    }
+
+    fn installed(&self, shard: ShardId, index: u64) {
+        self.recorder.note(What::Snapshot {
+            node: self.node,
+            shard: shard.0,
+            index,
+        });
+    }
+}
+
+/// Equal on replicas that have applied the same entries.
+fn digest(machine: &Machine) -> u64 {
+    match machine {
+        Machine::Counters(state) => state.digest(),
+        Machine::Registry(state) => {
+            let digest = state.digest().0;
+            let first = digest.iter().take(8);
+            first.fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+        }
+    }
+}
+
+fn command_of(shard: ShardId, command: &quotum_limit::Command, outcome: &Outcome) -> Command {
+    use quotum_limit::Command as Limit;
+    let (id, acked_seq) = match command {
+        Limit::Acquire { id, acked_seq, .. } => (Some(*id), *acked_seq),
+        Limit::Refund { id } => (Some(*id), 0),
+        _ => (None, 0),
+    };
+    let ask = match command {
+        Limit::Acquire { items, .. } => Ask::Acquire {
+            items: items.iter().map(|item| item_of(item, shard.0)).collect(),
+        },
+        Limit::Refund { .. } => Ask::Refund,
+        Limit::Open { .. } => Ask::Open,
+        // Of no interest to the model, and long.
+        Limit::Peek { .. } => Ask::Peek { items: Vec::new() },
+        Limit::Reserve { .. } | Limit::Confirm { .. } => panic!("{ONE_SHARD}: {command:?}"),
+    };
+    let answer = match outcome {
+        Outcome::Peeked { .. } => Answer::Peeked { items: Vec::new() },
+        outcome => answer_of(outcome),
+    };
+    Command {
+        id: id.map(|id| Id {
+            epoch: id.epoch.0,
+            seq: id.seq,
+        }),
+        acked_seq,
+        ask,
+        answer,
+    }
+}
+
+pub(crate) fn item_of(item: &quotum_limit::Item, shard: u32) -> Item {
+    Item {
+        key: item.key.as_bytes().escape_ascii().to_string(),
+        max: item.max,
+        window_ms: item.window.length_ms(),
+        units: item.units,
+        revision: item.revision,
+        sliding: item.algorithm != quotum_limit::Algorithm::Fixed,
+        shadow: item.shadow,
+        shard: Some(shard),
+    }
+}
+
+pub(crate) fn states_of(items: &[quotum_limit::ItemState]) -> Vec<ItemState> {
+    let state = |item: &quotum_limit::ItemState| ItemState {
+        fits: item.fits,
+        remaining: item.remaining,
+        max: item.max,
+        reset_after_ms: item.reset_after_ms,
+    };
+    items.iter().map(state).collect()
+}
+
+pub(crate) fn answer_of(outcome: &Outcome) -> Answer {
+    match outcome {
+        Outcome::Opened { epoch } => Answer::Opened { epoch: epoch.0 },
+        Outcome::Admitted {
+            valid_for_ms,
+            items,
+        } => Answer::Admitted {
+            valid_for_ms: Some(*valid_for_ms),
+            items: states_of(items),
+        },
+        Outcome::Denied {
+            binding,
+            retry_after_ms,
+            items,
+        } => Answer::Denied {
+            binding: *binding,
+            retry_after_ms: *retry_after_ms,
+            items: states_of(items),
+            cached: false,
+        },
+        Outcome::Cancelled => Answer::Cancelled,
+        Outcome::Expired => Answer::Expired,
+        Outcome::Exhausted(_) => Answer::Exhausted,
+        Outcome::Invalid(_) => Answer::Invalid,
+        Outcome::Refunded { units } => Answer::Refunded { units: *units },
+        Outcome::Peeked { items } => Answer::Peeked {
+            items: states_of(items),
+        },
+        Outcome::Reserved { .. } | Outcome::Contended { .. } => {
+            panic!("{ONE_SHARD}: {outcome:?}")
+        }
+    }
+}
