@@ -67,7 +67,7 @@ fn denied_with_room(index: &Index) -> Vec<Violation> {
                 .filter(|(sent, until, _)| *sent <= told_us && *until >= earliest_us);
             near.map(|(.., units)| units).sum()
         });
-        if used + units <= max {
+        if used + units <= max && !is_remembered(index, request) {
             let what = format!(
                 "request {} was denied {units} of {max} units of {key}, of which at most {used} \
                  were used",
@@ -77,6 +77,40 @@ fn denied_with_room(index: &Index) -> Vec<Violation> {
         }
     }
     found
+}
+
+/// Whether a client answered from an earlier denial of the same counter that has not run out: while
+/// there is no leader log time stands still, and a window is as long as that.
+fn is_remembered(index: &Index, request: &Request) -> bool {
+    let Some(told) = &request.answer else {
+        return false;
+    };
+    let (Answer::Denied { cached: true, .. }, Some((key, window_ms, units, _))) =
+        (&told.answer, binding(request))
+    else {
+        return false;
+    };
+    index.requests.values().any(|earlier| {
+        let (Some(first), Some((its_key, its_window_ms, ..))) = (&earlier.answer, binding(earlier))
+        else {
+            return false;
+        };
+        let Answer::Denied {
+            binding,
+            retry_after_ms: Some(wait_ms),
+            items,
+            cached: false,
+        } = &first.answer
+        else {
+            return false;
+        };
+        let until_us = first.at_us + index.stretched_us(wait_ms * 1_000);
+        (its_key, its_window_ms) == (key, window_ms)
+            && (first.at_us..=until_us).contains(&told.at_us)
+            && items
+                .get(*binding)
+                .is_some_and(|state| state.remaining < units)
+    })
 }
 
 /// The counter that denied a request: its key and window, the units asked, the max in force.
@@ -131,6 +165,24 @@ mod tests {
             sample.told(1, admitted(&[2 - units], 2, 900), None);
             sample.ask(2, None, vec![item("k", 2, 1)]);
             sample.told(2, denied(0, 2, 900), None);
+            assert_eq!(sample.violated(), violated);
+        }
+    }
+
+    #[test]
+    fn a_client_may_remember_a_denial_until_its_wait_is_over() {
+        for (wait_us, violated) in [(8_000_000, vec![]), (30_000_000, vec!["NU"])] {
+            let mut sample = Sample::new();
+            sample.ask(1, None, vec![item("k", 2, 2)]);
+            sample.told(1, admitted(&[0], 2, 900), None);
+            sample.ask(2, None, vec![item("k", 2, 1)]);
+            sample.told(2, denied(0, 2, 9_000), None);
+            sample.wait_us(wait_us).ask(3, None, vec![item("k", 2, 1)]);
+            let mut remembered = denied(0, 2, 900);
+            if let Answer::Denied { cached, .. } = &mut remembered {
+                *cached = true;
+            }
+            sample.told(3, remembered, None);
             assert_eq!(sample.violated(), violated);
         }
     }
