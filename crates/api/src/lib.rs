@@ -57,6 +57,7 @@ mod generated {
     }
 }
 
+pub mod backup;
 mod convert;
 
 pub use convert::{ConvertError, command_to_wire, items_from_wire};

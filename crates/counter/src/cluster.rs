@@ -1,12 +1,17 @@
 //! `quotum.cluster.v1`: members and their health, for administrators.
 
+use std::pin::Pin;
+
+use futures_util::{Stream, StreamExt};
 use quotum_api::cluster as wire;
 use quotum_api::cluster::cluster_server::{Cluster, ClusterServer};
 use quotum_replica::node::{GroupStatus, Health, MemberError, Standing};
 use quotum_replica::{Member, Node};
-use tonic::{Request, Response, Status};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::auth::Tokens;
+use crate::backup;
 
 /// Serves administrators of the cluster.
 #[derive(Clone)]
@@ -135,6 +140,29 @@ impl Cluster for ClusterService {
             .await
             .map_err(refused)?;
         Ok(Response::new(wire::RemoveResponse {}))
+    }
+
+    type BackupStream = Pin<Box<dyn Stream<Item = Result<wire::BackupChunk, Status>> + Send>>;
+
+    async fn backup(
+        &self,
+        request: Request<wire::BackupRequest>,
+    ) -> Result<Response<Self::BackupStream>, Status> {
+        self.tokens.admin(request.metadata())?;
+        let chunks = self.node.backup().await.map_err(refused)?;
+        Ok(Response::new(Box::pin(ReceiverStream::new(chunks).map(Ok))))
+    }
+
+    async fn restore(
+        &self,
+        request: Request<Streaming<wire::RestoreRequest>>,
+    ) -> Result<Response<wire::RestoreResponse>, Status> {
+        self.tokens.admin(request.metadata())?;
+        let backup = backup::receive(request.into_inner()).await?;
+        let restored = self.node.restore(backup.saved, backup.accept_over).await;
+        restored.map_err(refused)?;
+        let cluster_id = self.node.status().cluster;
+        Ok(Response::new(wire::RestoreResponse { cluster_id }))
     }
 
     async fn transfer_leader(

@@ -13,6 +13,7 @@
 //! * [`observe`]: the metrics. * [`limits`]: the named maximum of everything here.
 
 mod auth;
+mod backup;
 mod caller;
 mod cluster;
 mod counter;

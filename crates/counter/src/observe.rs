@@ -57,6 +57,7 @@ impl Observe for Observer {
 pub(crate) async fn observe(node: Node, metrics: CounterMetrics) {
     let mut terms: BTreeMap<ShardId, u64> = BTreeMap::new();
     let mut repeats: BTreeMap<ShardId, u64> = BTreeMap::new();
+    let mut restored: BTreeMap<ShardId, u64> = BTreeMap::new();
     let mut ticks = tokio::time::interval(OBSERVE_INTERVAL);
     loop {
         ticks.tick().await;
@@ -78,6 +79,11 @@ pub(crate) async fn observe(node: Node, metrics: CounterMetrics) {
             }
             let repeated = repeats.insert(group.shard, group.repeats).unwrap_or(0);
             shard.dedup_hits.add(group.repeats.saturating_sub(repeated));
+            let admitted = group.admitted_after_restore;
+            let before = restored.insert(group.shard, admitted).unwrap_or(0);
+            shard
+                .admitted_after_restore
+                .add(admitted.saturating_sub(before));
             let before = terms.insert(group.shard, group.term).unwrap_or(group.term);
             shard.elections.add(group.term.saturating_sub(before));
         }

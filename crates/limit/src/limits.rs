@@ -31,6 +31,13 @@ const _: () = assert!(HOLD_MS + MARK_MS < DEDUP_TTL_MS);
 /// An epoch that sends nothing for this long is forgotten: its client opens another.
 pub const EPOCH_IDLE_MS_MAX: u64 = 600_000;
 
+/// How far a restore moves the next client epoch: beyond all that the cluster of before can have
+/// opened after its backup.
+pub(crate) const RESTORE_EPOCHS: u64 = 1 << 32;
+
+/// How far the log clock of a cluster may have been ahead when its backup is restored.
+pub(crate) const RESTORE_MARGIN_MS: u64 = 2_000;
+
 /// The most client epochs at a time.
 pub const EPOCHS_MAX: usize = 65_536;
 

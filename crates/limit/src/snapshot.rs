@@ -12,6 +12,7 @@ use crate::state::State;
 use crate::state::client::Client;
 use crate::state::counters::Counters;
 use crate::state::part::{Units, View};
+use crate::state::restored::Restored;
 use crate::state::ring::{Grid, SPOTS_MAX, Spot};
 use crate::state::verdict::{Held, Kind, Slot, Verdict};
 use crate::{LogTime, Stamp};
@@ -20,7 +21,7 @@ use crate::{LogTime, Stamp};
 mod tests;
 
 /// The layout that this build writes.
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
 
 /// The most time marks that an epoch can have: one a second while they are not due, and one more.
 const MARKS_MAX: usize = 64;
@@ -58,6 +59,7 @@ impl State {
         out.number(self.last.log.ms);
         out.number(self.last.reference_ms);
         self.caps.encode(&mut out);
+        encode_restored(self.restored, &mut out);
         out.number(self.clients.next_epoch);
         out.number(self.clients.len() as u64);
         for (epoch, client) in self.clients.iter() {
@@ -81,6 +83,7 @@ impl State {
             reference_ms: input.number()?,
         };
         state.caps = Caps::decode(&mut input)?;
+        state.restored = decode_restored(&mut input)?;
         state.clients.next_epoch = input.number()?;
         for _ in 0..input.size(EPOCHS_MAX)? {
             let epoch = Epoch(input.number()?);
@@ -100,6 +103,28 @@ impl State {
         state.pass();
         Ok(state)
     }
+}
+
+fn encode_restored(restored: Option<Restored>, out: &mut Writer) {
+    out.number(u64::from(restored.is_some()));
+    if let Some(Restored { at, accept_over }) = restored {
+        out.number(u64::from(accept_over));
+        out.number(u64::from(at.is_some()));
+        out.number(at.map_or(0, |at| at.ms));
+    }
+}
+
+fn decode_restored(input: &mut Reader<'_>) -> Result<Option<Restored>, DecodeError> {
+    if !input.flag()? {
+        return Ok(None);
+    }
+    let accept_over = input.flag()?;
+    let is_known = input.flag()?;
+    let at = LogTime::from_ms(input.number()?);
+    Ok(Some(Restored {
+        at: is_known.then_some(at),
+        accept_over,
+    }))
 }
 
 // === impl View ===

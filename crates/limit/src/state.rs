@@ -21,6 +21,7 @@ pub(crate) mod model;
 pub(crate) mod part;
 #[cfg(test)]
 mod reserve;
+pub(crate) mod restored;
 pub(crate) mod ring;
 #[cfg(test)]
 mod sliding;
@@ -34,6 +35,7 @@ pub(crate) mod verdict;
 use clients::Clients;
 use counters::{Counters, Place, Times};
 use holds::Holds;
+use restored::Restored;
 use verdict::{Charge, Held, Kind, Slot, Verdict};
 
 /// Everything that a shard's log has built. `Clone` shares the counters until they are touched.
@@ -44,8 +46,11 @@ pub struct State {
     pub(crate) counters: Counters,
     pub(crate) clients: Clients,
     holds: Holds,
+    pub(crate) restored: Option<Restored>,
     /// Seen by nothing but [`State::repeats`].
     repeats: u64,
+    /// Seen by nothing but [`State::admitted_after_restore`].
+    admitted_after_restore: u64,
 }
 
 /// One decided item: where its counter is and how it stands before the command.
@@ -84,7 +89,9 @@ impl State {
             counters: Counters::new(hash_seed),
             clients: Clients::new(),
             holds: Holds::default(),
+            restored: None,
             repeats: 0,
+            admitted_after_restore: 0,
         }
     }
 
@@ -141,6 +148,9 @@ impl State {
         };
         self.pass();
         self.counters.sweep(self.last.log, commands);
+        if let Some(restored) = &mut self.restored {
+            restored.pass(self.last.log);
+        }
     }
 
     /// Does what is due at the log time reached.
@@ -354,7 +364,10 @@ impl State {
                 true => self.holds.of(item, plan.times.end),
                 false => 0,
             };
-            let remaining = plan.max.saturating_sub(plan.charged.saturating_sub(held));
+            let remaining = match self.withheld_until(item) {
+                Some(_) => 0,
+                None => plan.max.saturating_sub(plan.charged.saturating_sub(held)),
+            };
             Plan {
                 remaining,
                 fits: plan.fits || plan.wanted <= remaining,
@@ -379,6 +392,7 @@ impl State {
         let mut held = SmallVec::with_capacity(plans.len());
         for (plan, item) in plans.into_iter().zip(items) {
             if plan.charges() {
+                self.admitted_after_restore += u64::from(self.is_concerned(item));
                 let units = (plan.max, plan.units);
                 self.counters
                     .charge(&plan.place, item, units, (now, plan.times.end));
@@ -514,17 +528,26 @@ impl State {
             let units = summed_units(items, at)?;
             let place = self.counters.find(item, now);
             let (charged, max) = place.in_force(item.revision, item.max);
-            let remaining = max.saturating_sub(charged);
+            let withheld = self.withheld_until(item);
+            let remaining = match withheld {
+                Some(_) => 0,
+                None => max.saturating_sub(charged),
+            };
             let (fits, hopeless) = (units.total <= remaining, units.total > max);
-            let retry_at = match fits || hopeless {
-                true => now,
-                false => {
+            let retry_at = match withheld {
+                _ if fits || hopeless => now,
+                Some(until) => until,
+                None => {
                     let most = max - units.total;
                     self.counters.at_most(&place, item, most, now)
                 }
             };
+            let mut times = self.counters.times(&place, item, now);
+            if let Some(until) = withheld {
+                times.reset_at = times.reset_at.max(until);
+            }
             plans.push(Plan {
-                times: self.counters.times(&place, item, now),
+                times,
                 place,
                 wanted: units.total,
                 units: if units.first { units.total } else { 0 },
@@ -563,6 +586,7 @@ impl State {
         let now = self.last.log;
         let sum = self.counters.digest(now) ^ self.last.log.ms;
         let sum = sum.rotate_left(7).wrapping_add(self.clients.digest());
+        let sum = sum ^ self.restored.map_or(0, |restored| restored.digest());
         sum.rotate_left(9) ^ self.last.reference_ms
     }
 }

@@ -10,6 +10,7 @@
 
 pub(crate) mod administrator;
 pub(crate) mod apply;
+mod backup;
 pub(crate) mod cluster;
 pub(crate) mod documents;
 pub(crate) mod get;

@@ -318,6 +318,10 @@ pub(crate) enum Cluster {
     Remove(ClusterRemove),
     /// Let a node lead one shard, or all
     TransferLeader(ClusterTransferLeader),
+    /// Write everything to a file
+    Backup(ClusterBackup),
+    /// Make a new node a cluster with what a backup holds
+    Restore(ClusterRestore),
 }
 
 #[derive(Debug, Args)]
@@ -337,6 +341,27 @@ pub(crate) struct ClusterAdd {
     /// Where the new node serves peers
     #[arg(value_name = "HOST:PORT")]
     pub(crate) peer_address: String,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClusterBackup {
+    /// A file that is not there yet
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClusterRestore {
+    /// What `cluster backup` wrote
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Admit units in windows that the old cluster may have used up: limits may be exceeded
+    #[arg(long)]
+    pub(crate) accept_over: bool,
     #[command(flatten)]
     pub(crate) reach: Reach,
 }

@@ -51,6 +51,9 @@ pub(crate) const CACHE_MARK_INTERVAL: Duration = Duration::from_secs(15);
 /// How long one request of an operator may take.
 pub(crate) const ADMIN_CALL_MAX: Duration = Duration::from_secs(30);
 
+/// How long a backup may take to be restored.
+pub(crate) const ADMIN_TRANSFER_MAX: Duration = Duration::from_secs(3_600);
+
 /// How long an operator's request is tried again while no node can answer it.
 pub(crate) const ADMIN_RETRY_MAX: Duration = Duration::from_secs(10);
 

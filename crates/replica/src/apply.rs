@@ -79,12 +79,17 @@ impl Applier {
         self.snapshots.receive(meta)
     }
 
-    /// A state from a snapshot, decoded beside the tasks that serve.
-    async fn decode(&self, image: Image) -> io::Result<Machine> {
-        let mut fresh = match &self.read().machine {
+    /// A machine of this group's kind that has built nothing.
+    pub(crate) fn empty(&self) -> Machine {
+        match &self.read().machine {
             Machine::Counters(_) => Machine::Counters(quotum_limit::State::new(self.seed)),
             Machine::Registry(_) => Machine::Registry(quotum_registry::State::new()),
-        };
+        }
+    }
+
+    /// A state from a snapshot, decoded beside the tasks that serve.
+    async fn decode(&self, image: Image) -> io::Result<Machine> {
+        let mut fresh = self.empty();
         let seed = self.seed;
         let (done, decoded) = oneshot::channel();
         let task = async move {

@@ -54,6 +54,18 @@ impl Machine {
         }
     }
 
+    /// What a new cluster goes on from, where this is what a backup holds. A registry holds nothing
+    /// that must not be used again.
+    pub(crate) fn into_restored(self, accept_over: bool) -> Frozen {
+        match self {
+            Self::Counters(mut state) => {
+                state.restore(accept_over);
+                Frozen::Counters(state)
+            }
+            Self::Registry(state) => Frozen::Registry(state),
+        }
+    }
+
     /// A copy that shares what it can: microseconds, whatever the size.
     pub(crate) fn freeze(&self) -> Frozen {
         match self {

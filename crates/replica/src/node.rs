@@ -25,6 +25,7 @@ use crate::propose::{Bounds, Decided, Group, ProposeError, Proposer};
 use crate::raft::{Member, Raft, Reply, Runtime};
 use crate::snapshot::SnapshotStore;
 
+mod backup;
 mod clocks;
 mod founding;
 mod health;
@@ -36,6 +37,7 @@ mod tests;
 mod upkeep;
 mod watchers;
 
+pub use backup::Saved;
 pub use health::{Health, Standing};
 pub use identity::IdentityError;
 pub use members::MemberError;

@@ -103,6 +103,8 @@ catalog! {
         "Counters whose windows have not ended.";
     DEDUP_HITS: Counter "quotum_dedup_hits_total" ["shard"]
         "Repeated requests that got the outcome of the first.";
+    ADMITTED_AFTER_RESTORE: Counter "quotum_admitted_after_restore_total" ["shard"]
+        "Items admitted though their window contains a restore that accepted overruns.";
     RAFT_IS_LEADER: Gauge "quotum_raft_is_leader" ["shard"]
         "1 on the leader of the shard, else 0.";
     RAFT_TERM: Gauge "quotum_raft_term" ["shard"]

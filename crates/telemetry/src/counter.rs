@@ -22,6 +22,7 @@ pub struct ShardMetrics {
     pub dedup_hits: Count,
     /// Decisions that nobody waited for, and whose units were given back.
     pub abandoned: Count,
+    pub admitted_after_restore: Count,
     pub log_clock_offset: Reading,
     pub counters_live: Reading,
     pub is_leader: Reading,
@@ -143,6 +144,7 @@ fn shard(exposition: &Exposition, shard: Shard) -> ShardMetrics {
             &catalog::REFUNDS,
             &[shard.as_str(), RefundReason::Abandoned.as_str()],
         ),
+        admitted_after_restore: exposition.count(&catalog::ADMITTED_AFTER_RESTORE, &labels),
         log_clock_offset: exposition.reading(&catalog::LOG_CLOCK_OFFSET, &labels),
         counters_live: exposition.reading(&catalog::COUNTERS_LIVE, &labels),
         is_leader: exposition.reading(&catalog::RAFT_IS_LEADER, &labels),

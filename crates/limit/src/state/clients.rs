@@ -51,6 +51,15 @@ impl Clients {
         }
     }
 
+    /// Forgets all epochs, and opens none of the next `epochs`.
+    pub(crate) fn burn(&mut self, epochs: u64) {
+        let next_epoch = self.next_epoch.saturating_add(epochs);
+        *self = Self {
+            next_epoch,
+            ..Self::new()
+        };
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.open.len()
     }

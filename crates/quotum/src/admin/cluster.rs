@@ -9,6 +9,7 @@ use quotum_api::cluster::{
 use quotum_registry::documents::timestamp;
 use serde_json::{Value, json};
 
+use super::backup;
 use super::reach::Cluster as Reached;
 use crate::arguments::{Cluster, ClusterTransferLeader};
 use crate::environment::Environment;
@@ -29,6 +30,8 @@ pub(crate) fn run(
         Cluster::Add(options) => &options.reach,
         Cluster::Remove(options) => &options.reach,
         Cluster::TransferLeader(options) => &options.reach,
+        Cluster::Backup(options) => &options.reach,
+        Cluster::Restore(options) => &options.reach,
     };
     super::block_on(reach, environment, async |cluster: Reached| match command {
         Cluster::Status(_) => status(&cluster, format).await,
@@ -36,6 +39,10 @@ pub(crate) fn run(
         Cluster::Add(options) => add(&cluster, &options.peer_address, format).await,
         Cluster::Remove(options) => remove(&cluster, options.node, format).await,
         Cluster::TransferLeader(options) => transfer_leader(&cluster, options, format).await,
+        Cluster::Backup(options) => backup::backup(&cluster, &options.file, format).await,
+        Cluster::Restore(options) => {
+            backup::restore(&cluster, &options.file, options.accept_over, format).await
+        }
     })
 }
 

@@ -18,7 +18,7 @@ use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::limits::{
     ADMIN_ADDRESSES_MAX, ADMIN_CALL_MAX, ADMIN_CONNECT_MAX, ADMIN_MESSAGE_BYTES_MAX,
-    ADMIN_RETRY_MAX, LOOK_EVERY,
+    ADMIN_RETRY_MAX, ADMIN_TRANSFER_MAX, LOOK_EVERY,
 };
 use crate::secrets;
 use crate::settings::addresses;
@@ -120,7 +120,7 @@ impl Cluster {
     where
         F: Future<Output = Result<Response<U>, Status>>,
     {
-        self.ask(message, |channel, request| {
+        self.ask(message, ADMIN_CALL_MAX, |channel, request| {
             let client = RegistryClient::new(channel)
                 .max_decoding_message_size(ADMIN_MESSAGE_BYTES_MAX)
                 .max_encoding_message_size(ADMIN_MESSAGE_BYTES_MAX);
@@ -138,7 +138,22 @@ impl Cluster {
     where
         F: Future<Output = Result<Response<U>, Status>>,
     {
-        self.ask(message, |channel, request| {
+        self.ask(message, ADMIN_CALL_MAX, |channel, request| {
+            call(ClusterClient::new(channel), request)
+        })
+        .await
+    }
+
+    /// The same for what takes as long as there is much of it.
+    pub(crate) async fn transfer<T: Clone, U, F>(
+        &self,
+        message: T,
+        call: impl Fn(ClusterClient<Channel>, Request<T>) -> F,
+    ) -> Result<U, Failure>
+    where
+        F: Future<Output = Result<Response<U>, Status>>,
+    {
+        self.ask(message, ADMIN_TRANSFER_MAX, |channel, request| {
             call(ClusterClient::new(channel), request)
         })
         .await
@@ -175,6 +190,7 @@ impl Cluster {
     async fn ask<T: Clone, U, F>(
         &self,
         message: T,
+        time_max: Duration,
         call: impl Fn(Channel, Request<T>) -> F,
     ) -> Result<U, Failure>
     where
@@ -195,7 +211,7 @@ impl Cluster {
                 request
                     .metadata_mut()
                     .insert("authorization", self.authorization.clone());
-                let answer = tokio::time::timeout(ADMIN_CALL_MAX, call(channel, request)).await;
+                let answer = tokio::time::timeout(time_max, call(channel, request)).await;
                 match answer {
                     Ok(Ok(answer)) => return Ok(answer.into_inner()),
                     Ok(Err(status)) if status.code() == Code::Unavailable => {
@@ -203,7 +219,7 @@ impl Cluster {
                     }
                     Ok(Err(status)) => return Err(refused(node, &status)),
                     Err(_) => {
-                        let text = format!("{node} did not answer within {ADMIN_CALL_MAX:?}");
+                        let text = format!("{node} did not answer within {time_max:?}");
                         return Err(Failure::failed(text).next(
                             "what was asked for may have happened: look before you repeat it",
                         ));

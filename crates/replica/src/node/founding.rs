@@ -140,9 +140,7 @@ impl Node {
         let cluster = match self.cluster() {
             Some(cluster) => cluster,
             None => {
-                let mut id = ClusterId::default();
-                id[..8].copy_from_slice(&self.draw_seed().to_le_bytes());
-                id[8..].copy_from_slice(&self.draw_seed().to_le_bytes());
+                let id = self.draw_cluster();
                 self.join_cluster(id, true).await?
             }
         };
@@ -158,6 +156,14 @@ impl Node {
         Ok(cluster)
     }
 
+    /// The id of a cluster that there was never before.
+    pub(super) fn draw_cluster(&self) -> ClusterId {
+        let mut id = ClusterId::default();
+        id[..8].copy_from_slice(&self.draw_seed().to_le_bytes());
+        id[8..].copy_from_slice(&self.draw_seed().to_le_bytes());
+        id
+    }
+
     /// The members of a group that was founded before.
     fn founded(&self) -> Option<BTreeMap<u64, Member>> {
         self.inner.groups.values().find_map(|group| {
@@ -171,7 +177,7 @@ impl Node {
 
     /// Remembers the cluster before anything is done in its name, and returns the one that counts:
     /// another may have come first.
-    async fn join_cluster(
+    pub(super) async fn join_cluster(
         &self,
         cluster: ClusterId,
         founder: bool,

@@ -50,6 +50,8 @@ pub enum MemberError {
         "shard {shard}: node {node} did not take over in time; `quotum cluster status` shows who leads"
     )]
     NotTakenOver { shard: ShardId, node: u64 },
+    #[error("this backup cannot be used: {0}")]
+    Backup(String),
     #[error("node {0} is the last voter")]
     LastVoter(u64),
     #[error("shard {shard}: {cause}")]

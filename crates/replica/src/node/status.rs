@@ -43,6 +43,8 @@ pub struct GroupStatus {
     pub requests_held: usize,
     /// Requests that repeated an id which was decided before, since the start.
     pub repeats: u64,
+    /// Items admitted though their window contains a restore, since the start.
+    pub admitted_after_restore: u64,
     pub log_time_ms: u64,
     /// Log time less the reference clock when the last entry was stamped, in milliseconds.
     pub log_clock_offset_ms: Option<i64>,
@@ -106,15 +108,17 @@ impl Node {
         let metrics = metrics.borrow_watched().clone();
         let membership = metrics.membership_config.membership();
         let matched = metrics.replication.iter().flatten();
-        let (counters_live, requests_held, repeats, stamp) = match &group.applier.read().machine {
-            Machine::Counters(state) => (
-                state.counters_live(),
-                state.requests_held(),
-                state.repeats(),
-                state.last_stamp(),
-            ),
-            Machine::Registry(_) => (0, 0, 0, Stamp::default()),
-        };
+        let (counters_live, requests_held, repeats, admitted_after_restore, stamp) =
+            match &group.applier.read().machine {
+                Machine::Counters(state) => (
+                    state.counters_live(),
+                    state.requests_held(),
+                    state.repeats(),
+                    state.admitted_after_restore(),
+                    state.last_stamp(),
+                ),
+                Machine::Registry(_) => (0, 0, 0, 0, Stamp::default()),
+            };
         let is_leader = metrics.current_leader == Some(self.id());
         let log_ms = i64::try_from(stamp.log.ms).unwrap_or(i64::MAX);
         let reference_ms = i64::try_from(stamp.reference_ms).unwrap_or(i64::MAX);
@@ -133,6 +137,7 @@ impl Node {
             counters_live,
             requests_held,
             repeats,
+            admitted_after_restore,
             log_time_ms: stamp.log.ms,
             log_clock_offset_ms: (stamp.reference_ms > 0)
                 .then(|| log_ms.saturating_sub(reference_ms)),

@@ -12,6 +12,7 @@ use crate::disk::memory::MemoryDisk;
 use crate::limits::SEGMENT_BYTES_MIN;
 use crate::peer::PeerService;
 
+mod backup;
 mod members;
 mod upkeep;
 
