@@ -1,6 +1,6 @@
 //! The scenarios: what must hold, seen from outside, with real clients, real servers and killed
 //! processes. A scenario whose tools are missing is reported as ignored; with `QUOTUM_REQUIRE_ALL=1`
-//! it fails.
+//! it fails. With `QUOTUM_BARE=1` everything that is not Rust counts as missing.
 
 use std::process::ExitCode;
 

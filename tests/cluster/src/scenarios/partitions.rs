@@ -42,34 +42,41 @@ pub(super) async fn a_minority_with_the_leader_decides_nothing(bench: &Bench) ->
 }
 
 pub(super) async fn a_leader_that_hears_nobody_is_replaced(bench: &Bench) -> Result {
-    let mut course = Course::start(bench, "leader deaf", 3).await?;
-    let leader = course.cluster.leader().await?;
-    let before = term(&course.cluster).await?;
     // Its heartbeats go out, and no answer comes in.
-    let fault = course.begin("the leader hears nobody", &[leader]);
-    for other in course.cluster.others(leader) {
-        deaf(&course.cluster, leader, other)?;
-    }
-    course.failed_over(&fault).await?;
-    course.pass(CUT).await;
-    heal(&course.cluster)?;
-    course.end(&fault);
-    course.cluster.agreed(HEAL_MAX).await?;
-    let now = term(&course.cluster).await?;
-    ensure!(
-        now - before <= TERMS_MAX,
-        "the terms went from {before} to {now}"
-    );
-    course.finish().await
+    one_way(
+        bench,
+        "leader deaf",
+        "the leader hears nobody",
+        |leader, other| (leader, other),
+    )
+    .await
 }
 
 pub(super) async fn a_leader_that_nobody_hears_is_replaced(bench: &Bench) -> Result {
-    let mut course = Course::start(bench, "leader mute", 3).await?;
+    one_way(
+        bench,
+        "leader mute",
+        "nobody hears the leader",
+        |leader, other| (other, leader),
+    )
+    .await
+}
+
+/// Cuts one way between the leader and each other node: `cut` says which of them is deaf, and to
+/// whom.
+async fn one_way(
+    bench: &Bench,
+    name: &str,
+    fault: &'static str,
+    cut: impl Fn(u8, u8) -> (u8, u8),
+) -> Result {
+    let mut course = Course::start(bench, name, 3).await?;
     let leader = course.cluster.leader().await?;
     let before = term(&course.cluster).await?;
-    let fault = course.begin("nobody hears the leader", &[leader]);
+    let fault = course.begin(fault, &[leader]);
     for other in course.cluster.others(leader) {
-        deaf(&course.cluster, other, leader)?;
+        let (listener, speaker) = cut(leader, other);
+        deaf(&course.cluster, listener, speaker)?;
     }
     course.failed_over(&fault).await?;
     course.pass(CUT).await;
