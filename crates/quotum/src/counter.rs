@@ -7,8 +7,8 @@ use quotum_counter::{Listeners, Ports, Server, ServerConfig};
 use quotum_replica::clock::RealClock;
 use quotum_replica::disk::real::RealDisk;
 use quotum_replica::{Dialer, Seams};
+use quotum_telemetry::EnvoyMetrics;
 use quotum_telemetry::label::Certificate;
-use quotum_telemetry::{EnvoyMetrics, Readiness};
 use quotum_transport::{Ends, Security};
 use tokio_util::sync::CancellationToken;
 
@@ -57,7 +57,7 @@ async fn serve(settings: CounterSettings, exit_with_stdin: bool) -> Result<(), F
         ports,
     };
     let listener = process::listen("admin_listen", settings.admin_listen).await?;
-    let admin = Admin::start(listener, Readiness::new(), exposition);
+    let (admin, starting) = Admin::start(listener, exposition);
     let seams = Seams {
         disk: Arc::new(disk),
         clock: Arc::new(RealClock),
@@ -93,6 +93,7 @@ async fn serve(settings: CounterSettings, exit_with_stdin: bool) -> Result<(), F
         .await
         .map_err(|error| Failure::failed("the node cannot start").because(&error))?;
     tracing::info!(node = server.node().id(), "serving");
+    starting.release();
     let following = async {
         match descriptors {
             Some((descriptors, _)) => descriptors.follow().await.to_string(),

@@ -14,7 +14,7 @@ use quotum_replica::clock::{Clock as _, RealClock};
 use quotum_telemetry::label::{Certificate, Listener};
 use quotum_telemetry::limits::RECORD_QUEUE_MAX;
 use quotum_telemetry::record::writer::RecordWriter;
-use quotum_telemetry::{GatewayMetrics, ListenerMetrics, Readiness};
+use quotum_telemetry::{GatewayMetrics, ListenerMetrics};
 use quotum_transport::{Acceptor, Bounds, Credentials, Ends, Security};
 use rustls::{ClientConfig as TlsConfig, RootCertStore};
 use tokio_util::sync::CancellationToken;
@@ -53,7 +53,7 @@ async fn serve(settings: GatewaySettings, exit_with_stdin: bool) -> Result<(), F
     let mut endings = Endings::listen(exit_with_stdin)?;
     let listener = process::listen("listen", settings.listen).await?;
     let admin_listener = process::listen("admin_listen", settings.admin_listen).await?;
-    let admin = Admin::start(admin_listener, Readiness::new(), process::exposition());
+    let (admin, starting) = Admin::start(admin_listener, process::exposition());
     let metrics = GatewayMetrics::new(&admin.exposition);
     let records = RecordWriter::start(std::io::stdout(), RECORD_QUEUE_MAX, &admin.exposition)
         .map_err(|error| Failure::failed("decision records cannot be written").because(&error))?;
@@ -84,6 +84,7 @@ async fn serve(settings: GatewaySettings, exit_with_stdin: bool) -> Result<(), F
     let acceptor = Acceptor::new(security, bounds, agents);
     let serving = tokio::spawn(gateway.serve(listener, acceptor, stop.clone()));
     tracing::info!(name = settings.name, "serving");
+    starting.release();
 
     let ending = endings.next().await;
     tracing::info!(?ending, "leaving");

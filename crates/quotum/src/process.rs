@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use quotum_telemetry::logging::{self, Format};
-use quotum_telemetry::{BuildInfo, Exposition, Readiness, serve_admin};
+use quotum_telemetry::{BuildInfo, Exposition, Latch, Readiness, serve_admin};
 use rustix::fs::FlockOperation;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -19,6 +19,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
 use crate::limits::{LOOK_EVERY, TAKE_OVER_MAX};
+
+#[cfg(test)]
+mod tests;
 
 /// How a process logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,12 +178,11 @@ fn stdin_closed() -> oneshot::Receiver<()> {
 // === impl Admin ===
 
 impl Admin {
-    /// Serves metrics and readiness on `listener`.
-    pub(crate) fn start(
-        listener: TcpListener,
-        readiness: Readiness,
-        exposition: Exposition,
-    ) -> Self {
+    /// Serves metrics and readiness on `listener`. The process is not ready before the latch is
+    /// released, which is when it has taken those for all that it waits for.
+    pub(crate) fn start(listener: TcpListener, exposition: Exposition) -> (Self, Latch) {
+        let readiness = Readiness::new();
+        let starting = readiness.latch("start");
         let stop = CancellationToken::new();
         let serving = serve_admin(
             listener,
@@ -188,12 +190,13 @@ impl Admin {
             readiness.clone(),
             stop.clone(),
         );
-        Self {
+        let admin = Self {
             exposition,
             readiness,
             task: tokio::spawn(serving),
             stop,
-        }
+        };
+        (admin, starting)
     }
 
     /// Ends the endpoint: the last that a process does.
