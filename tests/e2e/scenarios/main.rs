@@ -14,6 +14,7 @@ mod balance;
 mod burst;
 mod changes;
 mod edges;
+mod envoy;
 mod floods;
 mod https;
 mod kill;
@@ -51,6 +52,7 @@ const CLUSTER: &[Tool] = &[Tool::Quotum];
 const BALANCED: &[Tool] = &[Tool::Quotum, Tool::Haproxy];
 const SDKS: &[Tool] = &[Tool::Quotum, Tool::Haproxy, Tool::Python, Tool::Node];
 const SERVED: &[Tool] = &[Tool::Quotum, Tool::Python];
+const ENVOY: &[Tool] = &[Tool::Quotum, Tool::Envoy];
 const MONITORED: &[Tool] = &[Tool::Quotum, Tool::Haproxy, Tool::Prometheus];
 
 fn scenarios() -> Vec<Scenario> {
@@ -118,6 +120,9 @@ fn scenarios() -> Vec<Scenario> {
             tls::whoever_has_not_the_right_certificate_gets_nothing,
             CLUSTER
         ),
+        scenario!(envoy::it_admits_exactly_what_a_unit_has, ENVOY),
+        scenario!(envoy::descriptor_files_change_while_it_runs, ENVOY),
+        scenario!(envoy::a_dead_node_lets_nothing_through, ENVOY),
         scenario!(
             members::a_cluster_made_by_commands_counts_through_every_change,
             SERVED

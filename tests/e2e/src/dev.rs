@@ -146,6 +146,11 @@ impl Dev {
         })
     }
 
+    /// A file of its data directory.
+    pub fn file(&self, path: &str) -> PathBuf {
+        self.data.join(path)
+    }
+
     /// How often the demo server ran a tool.
     pub async fn executions(&self, bench: &Bench, tool: &str) -> Result<u64> {
         let origin = self.ready.upstream.trim_end_matches("/mcp");

@@ -4,7 +4,8 @@
 //! # Layout
 //! * [`bench`]: what one scenario has around it; [`tools`]: the programs that a scenario needs
 //! * [`process`]: a child process that ends with its test, however the test ends
-//! * [`dev`], [`plain`], [`operator`], [`balancer`], [`upstream`], [`prometheus`]: the programs under test;
+//! * [`dev`], [`plain`], [`operator`], [`balancer`], [`envoy`], [`upstream`], [`prometheus`]: the programs
+//!   under test;
 //!   [`authority`]: the certificates of some; [`secured`]: a cluster over TLS; [`secret`]: its files
 //! * [`manifests`], [`pod`]: what Kubernetes would run
 //! * [`http`], [`mcp`], [`sdk`]: clients; [`burst`]: many of them at once; [`drip`]: a steady load
@@ -17,6 +18,7 @@ pub mod bench;
 pub mod burst;
 pub mod dev;
 pub mod drip;
+pub mod envoy;
 pub mod failure;
 pub mod http;
 pub mod limits;

