@@ -10,6 +10,7 @@ use quotum_e2e::failure::Result;
 use quotum_e2e::settings::Settings;
 use quotum_e2e::tools::{Tool, Tools};
 
+mod backup;
 mod balance;
 mod burst;
 mod changes;
@@ -127,6 +128,7 @@ fn scenarios() -> Vec<Scenario> {
             members::a_cluster_made_by_commands_counts_through_every_change,
             SERVED
         ),
+        scenario!(backup::a_new_cluster_counts_on_from_a_backup, SERVED),
         scenario!(kubernetes::the_shipped_manifests_make_a_cluster, SERVED),
         scenario!(
             monitoring::every_panel_and_rule_finds_its_figures,

@@ -40,7 +40,7 @@ pub(crate) async fn a_cluster_made_by_commands_counts_through_every_change(
     let first = operator.only(&addresses[0]);
     make(&first, &nodes)?;
 
-    let gateway = Server::gateway(bench, &secrets, net.host(9), &addresses)?;
+    let gateway = Server::gateway(bench, &secrets, "gateway", net.host(9), &addresses)?;
     gateway.ready(bench).await?;
     let token = grant(&first, &upstream)?;
     let session = Session::open(&bench.http, &gateway.mcp_url(SERVER), &token).await?;

@@ -79,6 +79,7 @@ impl Server {
     pub fn gateway(
         bench: &Bench,
         secrets: &Secrets,
+        name: &str,
         host: Ipv4Addr,
         counters: &[String],
     ) -> Result<Self> {
@@ -87,7 +88,7 @@ impl Server {
              counters = {counters:?}\nsecret_key_file = {:?}\n",
             secrets.key_file,
         );
-        Self::start(bench, "gateway", "gateway", host, &text)
+        Self::start(bench, "gateway", name, host, &text)
     }
 
     /// Where clients go: of a counter node, or of a gateway for the server of that name.
@@ -97,6 +98,11 @@ impl Server {
 
     pub fn peer_address(&self) -> String {
         format!("{}:{PEER_PORT}", self.host)
+    }
+
+    /// Where its figures are.
+    pub fn figures(&self) -> String {
+        format!("http://{}:{ADMIN_PORT}/metrics", self.host)
     }
 
     pub fn mcp_url(&self, server: &str) -> String {
