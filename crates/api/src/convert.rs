@@ -63,7 +63,7 @@ impl TryFrom<counter::Item> for limit::Item {
             Err(_) => return Err(error("algorithm", "unknown algorithm")),
         };
         Ok(Self {
-            key: limit::Key::new(&item.key).map_err(|e| error("key", e))?,
+            key: limit::Key::sharing(item.key).map_err(|e| error("key", e))?,
             max: item.max,
             revision: item.revision,
             window,

@@ -121,7 +121,7 @@ fn entries(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(ENTRY_COMMANDS));
     let mut client = Client::open(&mut State::new(1), 10_000, 1_000_000_000);
     let entry = client.entry();
-    let bytes = entry.encode();
+    let bytes = bytes::Bytes::from(entry.encode());
     group.bench_function("encode", |bencher| {
         bencher.iter(|| black_box(entry.encode()));
     });

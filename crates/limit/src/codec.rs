@@ -3,6 +3,7 @@
 //! Numbers are LEB128 varints, byte strings carry their length. Promises: decoding never panics,
 //! allocates no more than a small multiple of its input, and accepts exactly what encoding made.
 
+use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::command::{Algorithm, Batch, Caller, Caps, Command, Epoch, Item, Items, RequestId};
@@ -14,6 +15,9 @@ pub(crate) mod tests;
 
 /// The layout that this build writes. An entry of another one stops the node.
 const VERSION: u64 = 2;
+
+/// The bytes of the largest number.
+const NUMBER_BYTES_MAX: usize = 10;
 
 /// Where bytes are not what they should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +38,8 @@ pub struct Writer {
 pub struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// What `bytes` are all of, if keys may be slices of it.
+    shared: Option<&'a Bytes>,
 }
 
 // === impl Batch ===
@@ -52,8 +58,9 @@ impl Batch {
         out.into_bytes()
     }
 
-    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut input = Reader::new(bytes);
+    /// Reads an encoded batch. Its keys are slices of `bytes`.
+    pub fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
+        let mut input = Reader::sharing(bytes);
         if input.number()? != VERSION {
             return Err(input.error("unknown version of a log entry"));
         }
@@ -228,15 +235,27 @@ impl Writer {
     }
 
     pub fn number(&mut self, mut number: u64) {
-        while number >= 0x80 {
-            self.bytes.push(number.to_le_bytes()[0] | 0x80);
-            number >>= 7;
+        if number < 0x80 {
+            return self.bytes.push(number.to_le_bytes()[0]);
         }
-        self.bytes.push(number.to_le_bytes()[0]);
+        let mut bytes = [0; NUMBER_BYTES_MAX];
+        let mut count = 0;
+        while number >= 0x80 {
+            bytes[count] = number.to_le_bytes()[0] | 0x80;
+            number >>= 7;
+            count += 1;
+        }
+        bytes[count] = number.to_le_bytes()[0];
+        self.bytes.extend_from_slice(&bytes[..=count]);
     }
 
     pub fn bytes(&mut self, bytes: &[u8]) {
         self.number(bytes.len() as u64);
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Appends what another writer has written.
+    pub(crate) fn written(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
@@ -253,11 +272,30 @@ impl Writer {
     }
 }
 
+impl From<Vec<u8>> for Writer {
+    /// Appends to `bytes`.
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes }
+    }
+}
+
 // === impl Reader ===
 
 impl<'a> Reader<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+        Self {
+            bytes,
+            at: 0,
+            shared: None,
+        }
+    }
+
+    /// A reader whose keys are slices of `bytes`, not copies.
+    pub fn sharing(bytes: &'a Bytes) -> Self {
+        Self {
+            shared: Some(bytes),
+            ..Self::new(bytes)
+        }
     }
 
     pub fn error(&self, what: &'static str) -> DecodeError {
@@ -269,6 +307,12 @@ impl<'a> Reader<'a> {
 
     /// A varint in its shortest form.
     pub fn number(&mut self) -> Result<u64, DecodeError> {
+        if let Some(&byte) = self.bytes.get(self.at)
+            && byte < 0x80
+        {
+            self.at += 1;
+            return Ok(u64::from(byte));
+        }
         let mut number = 0_u64;
         for shift in (0..64).step_by(7) {
             let Some(&byte) = self.bytes.get(self.at) else {
@@ -327,7 +371,11 @@ impl<'a> Reader<'a> {
 
     pub fn key(&mut self) -> Result<Key, DecodeError> {
         let bytes = self.slice(crate::limits::KEY_BYTES_MAX)?;
-        Key::new(bytes).map_err(|_| self.error("not a counter key"))
+        let key = match self.shared {
+            Some(shared) => Key::sharing(shared.slice_ref(bytes)),
+            None => Key::new(bytes),
+        };
+        key.map_err(|_| self.error("not a counter key"))
     }
 
     pub fn window(&mut self) -> Result<Window, DecodeError> {

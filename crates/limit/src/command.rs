@@ -95,6 +95,20 @@ pub enum Command {
     Peek { items: Items },
 }
 
+// === impl Command ===
+
+impl Command {
+    /// The limits that it names.
+    pub fn items(&self) -> &[Item] {
+        match self {
+            Self::Acquire { items, .. } | Self::Reserve { items, .. } | Self::Peek { items } => {
+                items
+            }
+            Self::Open { .. } | Self::Confirm { .. } | Self::Refund { .. } => &[],
+        }
+    }
+}
+
 /// The bounds that an operator sets. They travel with each log entry, so that replicas whose
 /// configuration differs still decide alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

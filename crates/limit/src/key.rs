@@ -1,7 +1,7 @@
 //! Keys: the name of a counter. `policy` and the Envoy API encode them; here only the tenant is
 //! read of them.
 
-use std::sync::Arc;
+use bytes::Bytes;
 
 use crate::limits::KEY_BYTES_MAX;
 
@@ -29,7 +29,7 @@ pub mod tag {
 
 /// The name of a counter, 1 to [`KEY_BYTES_MAX`] bytes. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key(Arc<[u8]>);
+pub struct Key(Bytes);
 
 /// Whose counters are bounded together: one of 65,535 slots, which tenants share if their digests
 /// are alike. 0: nobody's, bounded with all others only.
@@ -48,13 +48,22 @@ pub enum KeyError {
 // === impl Key ===
 
 impl Key {
-    /// Takes `bytes` as a key, or says what is wrong with their number.
+    /// Takes a copy of `bytes` as a key, or says what is wrong with their number.
     pub fn new(bytes: &[u8]) -> Result<Self, KeyError> {
-        match bytes.len() {
-            0 => Err(KeyError::Empty),
-            n if n > KEY_BYTES_MAX => Err(KeyError::TooLong(n)),
-            _ => Ok(Self(Arc::from(bytes))),
-        }
+        check(bytes)?;
+        Ok(Self(Bytes::copy_from_slice(bytes)))
+    }
+
+    /// As [`Key::new`], without a copy: it keeps the buffer that `bytes` are a part of, so it is
+    /// for keys that do not outlive a message or an entry by much.
+    pub fn sharing(bytes: Bytes) -> Result<Self, KeyError> {
+        check(&bytes)?;
+        Ok(Self(bytes))
+    }
+
+    /// The same key in a buffer of its own, to be kept.
+    pub(crate) fn detached(&self) -> Self {
+        Self(Bytes::copy_from_slice(&self.0))
     }
 
     /// The key of an encoding that is longer than a key, by its SHA-256. It has the same tenant.
@@ -64,7 +73,7 @@ impl Key {
         let tenant = tenant_text(encoding).map_or(0, digest);
         bytes[1..9].copy_from_slice(&tenant.to_be_bytes());
         bytes[9..].copy_from_slice(sha256);
-        Self(Arc::from(bytes.as_slice()))
+        Self(Bytes::copy_from_slice(&bytes))
     }
 
     pub fn as_bytes(&self) -> &[u8] {
@@ -73,8 +82,8 @@ impl Key {
 
     /// Whose counter it is: a grant's of one server, a server's, an Envoy domain's, or nobody's.
     pub fn tenant(&self) -> Tenant {
-        let digest = match *self.0 {
-            [tag::HASHED, ref rest @ ..] if rest.len() == 40 => {
+        let digest = match &*self.0 {
+            [tag::HASHED, rest @ ..] if rest.len() == 40 => {
                 let tenant = rest.first_chunk().expect("40 bytes hold 8");
                 u64::from_be_bytes(*tenant)
             }
@@ -99,6 +108,14 @@ impl TryFrom<&[u8]> for Key {
 
     fn try_from(bytes: &[u8]) -> Result<Self, KeyError> {
         Self::new(bytes)
+    }
+}
+
+fn check(bytes: &[u8]) -> Result<(), KeyError> {
+    match bytes.len() {
+        0 => Err(KeyError::Empty),
+        n if n > KEY_BYTES_MAX => Err(KeyError::TooLong(n)),
+        _ => Ok(()),
     }
 }
 

@@ -214,9 +214,9 @@ impl Client {
             out.number(*seq);
         }
         out.number(self.slots.len() as u64);
-        for (seq, slot) in self.slots.iter() {
+        for (seq, slot) in self.slots.encoded() {
             out.number(seq - self.watermark);
-            slot.encode(out);
+            out.written(slot);
         }
     }
 
@@ -241,7 +241,7 @@ impl Client {
             let seq = watermark.checked_add(input.number()?);
             let seq = seq.filter(|seq| *seq > last && *seq <= highest);
             last = seq.ok_or_else(|| input.error("a seq is out of its place"))?;
-            client.put(last, Slot::decode(input)?);
+            client.put(last, &Slot::decode(input)?);
         }
         Ok(client)
     }
@@ -250,7 +250,7 @@ impl Client {
 // === impl Slot ===
 
 impl Slot {
-    fn encode(&self, out: &mut Writer) {
+    pub(crate) fn encode(&self, out: &mut Writer) {
         match self {
             Self::Cancelled => out.number(1),
             Self::Resolved(verdict) => {
@@ -265,7 +265,7 @@ impl Slot {
         }
     }
 
-    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(crate) fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         match input.number()? {
             1 => Ok(Self::Cancelled),
             2 => {

@@ -33,7 +33,7 @@ mod transcript;
 pub(crate) mod verdict;
 
 use clients::Clients;
-use counters::{Counters, Place, Times};
+use counters::{Counters, Place, Spot, Times};
 use holds::Holds;
 use restored::Restored;
 use verdict::{Charge, Held, Kind, Slot, Verdict};
@@ -73,6 +73,9 @@ struct Plan {
 }
 
 type Plans = SmallVec<[Plan; 1]>;
+
+/// So many commands' counters are looked for at once, before the first of them is decided.
+const WARMED_COMMANDS: usize = 32;
 
 // === impl State ===
 
@@ -158,7 +161,7 @@ impl State {
         let now = self.last.log;
         // Holds first: what they took may be counted still, and their ids are not forgotten yet.
         while let Some((until, id)) = self.holds.due(now) {
-            let cancel = |client: &mut client::Client| client.put(id.seq, Slot::Cancelled);
+            let cancel = |client: &mut client::Client| client.put(id.seq, &Slot::Cancelled);
             let charges = match self.clients.change(id.epoch, cancel) {
                 Some(Some(Slot::Resolved(verdict))) => verdict.charges(),
                 _ => SmallVec::new(),
@@ -174,7 +177,7 @@ impl State {
     pub(crate) fn find_holds(&mut self) {
         for (epoch, client) in self.clients.iter() {
             for (seq, slot) in client.slots.iter() {
-                if let (Some(until), Slot::Resolved(verdict)) = (slot.hold(), slot) {
+                if let (Some(until), Slot::Resolved(verdict)) = (slot.hold(), &slot) {
                     let id = RequestId { epoch, seq };
                     self.holds.begin(id, until, &verdict.charges());
                 }
@@ -186,11 +189,22 @@ impl State {
     pub fn apply_batch(&mut self, batch: &Batch) -> Vec<Outcome> {
         self.caps = batch.caps;
         self.advance(batch.stamp, batch.commands.len());
-        batch
-            .commands
-            .iter()
-            .map(|command| self.apply(self.last.log, command))
-            .collect()
+        let mut outcomes = Vec::with_capacity(batch.commands.len());
+        let mut spots = Vec::new();
+        for commands in batch.commands.chunks(WARMED_COMMANDS) {
+            spots.clear();
+            for item in commands.iter().flat_map(Command::items) {
+                spots.push(self.counters.spot(item));
+            }
+            self.counters.warm(&spots);
+            let mut spots = spots.as_slice();
+            for command in commands {
+                let own;
+                (own, spots) = spots.split_at(command.items().len());
+                outcomes.push(self.decide(command, own));
+            }
+        }
+        outcomes
     }
 
     /// Applies one command at `at`, or at the log time reached where that is later.
@@ -205,25 +219,35 @@ impl State {
                 1,
             );
         }
+        let spots = self.spots(command.items());
+        self.decide(command, &spots)
+    }
+
+    /// Applies one command at the log time reached. `spots` are those of its items.
+    fn decide(&mut self, command: &Command, spots: &[Spot]) -> Outcome {
         match command {
             Command::Open { caller } => self.open(*caller),
             Command::Acquire {
                 id,
                 acked_seq,
                 items,
-            } => self.acquire(*id, *acked_seq, Kind::Acquire, items),
+            } => self.acquire(*id, *acked_seq, Kind::Acquire, (items, spots)),
             Command::Reserve {
                 id,
                 acked_seq,
                 items,
             } => {
                 let until = self.last.log.plus_ms(HOLD_MS);
-                self.acquire(*id, *acked_seq, Kind::Reserve(until), items)
+                self.acquire(*id, *acked_seq, Kind::Reserve(until), (items, spots))
             }
             Command::Confirm { id } => self.confirm(*id),
             Command::Refund { id } => self.refund(*id),
-            Command::Peek { items } => self.peek(items),
+            Command::Peek { items } => self.peek_at(items, spots),
         }
+    }
+
+    fn spots(&self, items: &[Item]) -> SmallVec<[Spot; 1]> {
+        items.iter().map(|item| self.counters.spot(item)).collect()
     }
 
     /// Whether some commands may be refused before they are proposed: a bound is near.
@@ -240,13 +264,13 @@ impl State {
             return None;
         };
         let client = self.clients.get(id.epoch)?;
-        if id.seq <= client.watermark || client.slot(id.seq).is_some() {
+        if id.seq <= client.watermark || client.slots.contains(id.seq) {
             return None;
         }
         if !self.clients.has_room(id.epoch, items.len()) {
             return Some(Bound::Ids);
         }
-        let plans = self.plan(items).ok()?;
+        let plans = self.plan(items, &self.spots(items)).ok()?;
         match denies(&plans, items) {
             true => None,
             false => self.full(items, &plans),
@@ -255,7 +279,11 @@ impl State {
 
     /// Reads the items' counters at the log time reached.
     pub fn peek(&self, items: &Items) -> Outcome {
-        match self.plan(items) {
+        self.peek_at(items, &self.spots(items))
+    }
+
+    fn peek_at(&self, items: &Items, spots: &[Spot]) -> Outcome {
+        match self.plan(items, spots) {
             Ok(plans) => Outcome::Peeked {
                 items: self.states(&plans),
             },
@@ -270,11 +298,17 @@ impl State {
         }
     }
 
-    fn acquire(&mut self, id: RequestId, acked_seq: u64, kind: Kind, items: &Items) -> Outcome {
+    fn acquire(
+        &mut self,
+        id: RequestId,
+        acked_seq: u64,
+        kind: Kind,
+        (items, spots): (&Items, &[Spot]),
+    ) -> Outcome {
         if id.seq == 0 {
             return Outcome::Invalid(Refusal::SeqZero);
         }
-        let plans = match self.plan(items) {
+        let plans = match self.plan(items, spots) {
             Ok(plans) => plans,
             Err(refusal) => return Outcome::Invalid(refusal),
         };
@@ -441,11 +475,11 @@ impl State {
                 (true, Kind::Reserve(until)) => {
                     let verdict = Verdict {
                         kind: Kind::Confirmed,
-                        ..verdict.clone()
+                        ..verdict
                     };
                     let charges = verdict.charges();
                     let outcome = verdict.outcome(now);
-                    client.put(id.seq, Slot::Resolved(verdict));
+                    client.put(id.seq, &Slot::Resolved(verdict));
                     Ok((until, charges, outcome))
                 }
                 _ => Err(Outcome::Invalid(Refusal::IdReused)),
@@ -469,7 +503,7 @@ impl State {
             self.holds.begin(id, until, &verdict.charges());
         }
         let put = |client: &mut client::Client| {
-            client.put(id.seq, Slot::Resolved(verdict));
+            client.put(id.seq, &Slot::Resolved(verdict));
         };
         self.clients.act(id.epoch, now, put);
         outcome
@@ -483,10 +517,10 @@ impl State {
         let has_room = self.clients.has_room(id.epoch, 1);
         let cancelled = self.clients.act(id.epoch, now, |client| {
             client.see(id.seq, now)?;
-            if client.slot(id.seq).is_none() && !has_room {
+            if !has_room && !client.slots.contains(id.seq) {
                 return Err(Outcome::Exhausted(Bound::Ids));
             }
-            Ok(client.put(id.seq, Slot::Cancelled))
+            Ok(client.put(id.seq, &Slot::Cancelled))
         });
         let slot = match cancelled {
             None => return Outcome::Expired,
@@ -518,7 +552,7 @@ impl State {
     }
 
     /// Finds the items' counters and how they stand, without changing anything.
-    fn plan(&self, items: &Items) -> Result<Plans, Refusal> {
+    fn plan(&self, items: &Items, spots: &[Spot]) -> Result<Plans, Refusal> {
         if items.is_empty() || items.len() > ITEMS_MAX {
             return Err(Refusal::ItemCount);
         }
@@ -526,7 +560,7 @@ impl State {
         let mut plans = Plans::with_capacity(items.len());
         for (at, item) in items.iter().enumerate() {
             let units = summed_units(items, at)?;
-            let place = self.counters.find(item, now);
+            let place = self.counters.find(spots[at], item, now);
             let (charged, max) = place.in_force(item.revision, item.max);
             let withheld = self.withheld_until(item);
             let remaining = match withheld {

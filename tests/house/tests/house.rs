@@ -133,7 +133,7 @@ fn the_pure_crates_have_no_io_time_randomness_or_async() {
     let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
         (
             "quotum-limit",
-            &["foldhash", "hashbrown", "smallvec", "thiserror"][..],
+            &["bytes", "foldhash", "hashbrown", "smallvec", "thiserror"][..],
         ),
         (
             "quotum-policy",

@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use quotum_limit::{Batch, Command, Outcome, Stamp, State};
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(batch) = Batch::decode(bytes) else { return };
+    let Ok(batch) = Batch::decode(&bytes.to_vec().into()) else { return };
     assert_eq!(batch.encode(), bytes);
     let mut state = State::new(1);
     let outcomes = state.apply_batch(&batch);

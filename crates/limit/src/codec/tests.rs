@@ -75,17 +75,18 @@ fn any_batch() -> impl Strategy<Value = Batch> {
 proptest! {
     #[test]
     fn a_batch_survives_the_round_trip(batch in any_batch()) {
-        prop_assert_eq!(Batch::decode(&batch.encode()), Ok(batch));
+        prop_assert_eq!(Batch::decode(&batch.encode().into()), Ok(batch));
     }
 
     #[test]
     fn every_cut_of_a_batch_is_refused(batch in any_batch(), cut in any::<prop::sample::Index>()) {
-        let bytes = batch.encode();
-        prop_assert!(Batch::decode(&bytes[..cut.index(bytes.len())]).is_err());
+        let bytes = Bytes::from(batch.encode());
+        prop_assert!(Batch::decode(&bytes.slice(..cut.index(bytes.len()))).is_err());
     }
 
     #[test]
     fn what_decodes_encodes_to_the_same_bytes(bytes in vec(any::<u8>(), 0..300)) {
+        let bytes = Bytes::from(bytes);
         if let Ok(batch) = Batch::decode(&bytes) {
             prop_assert_eq!(batch.encode(), bytes);
         }
@@ -98,7 +99,7 @@ fn a_claimed_size_allocates_nothing() {
     for number in [VERSION, 0, 0, 0, 0, BATCH_COMMANDS_MAX as u64] {
         out.number(number);
     }
-    let bytes = out.into_bytes();
+    let bytes = Bytes::from(out.into_bytes());
     let error = Batch::decode(&bytes).unwrap_err();
     assert_eq!(
         error,
@@ -122,7 +123,7 @@ fn another_version_is_refused() {
     let mut bytes = batch.encode();
     bytes[0] = 1;
     assert_eq!(
-        Batch::decode(&bytes).unwrap_err().what,
+        Batch::decode(&bytes.into()).unwrap_err().what,
         "unknown version of a log entry"
     );
 }

@@ -107,12 +107,12 @@ impl Client {
         Ok(())
     }
 
-    pub(crate) fn slot(&self, seq: u64) -> Option<&Slot> {
+    pub(crate) fn slot(&self, seq: u64) -> Option<Slot> {
         self.slots.get(seq)
     }
 
     /// Puts a slot in place of what was there, and returns that.
-    pub(crate) fn put(&mut self, seq: u64, slot: Slot) -> Option<Slot> {
+    pub(crate) fn put(&mut self, seq: u64, slot: &Slot) -> Option<Slot> {
         match slot.hold() {
             Some(_) => self.reserved.insert(seq),
             None => self.reserved.remove(&seq),

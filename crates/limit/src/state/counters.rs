@@ -10,7 +10,7 @@ use foldhash::quality::FixedState;
 
 use super::census::Census;
 use super::part::{Charged, Identity, Part, Units, View};
-use super::ring::{self, Grid, Ring, Spot};
+use super::ring::{self, Grid, Ring};
 use crate::command::{Algorithm, Item};
 use crate::key::Tenant;
 use crate::limits::{PARTS, SWEEP_PER_COMMAND, SWEEP_PER_ENTRY};
@@ -25,11 +25,17 @@ pub(crate) struct Counters {
     sweep_at: usize,
 }
 
+/// Where to look for a counter: what its name hashes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Spot {
+    part: u32,
+    hash: u32,
+}
+
 /// Where a counter is, or would be, and how it stands.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
-    part: u32,
-    hash: u32,
+    spot: Spot,
     /// Its place in the part, if it is there, standing or over.
     at: Option<u32>,
     standing: Option<Standing>,
@@ -112,11 +118,23 @@ impl Counters {
         parts.sum::<usize>() + PARTS * (size_of::<Part>() + 24) + self.census.bytes()
     }
 
-    /// Looks a counter up; one that is over at `now` does not stand.
-    pub(crate) fn find(&self, item: &Item, now: LogTime) -> Place {
-        let (part_at, hash) = self.hash(item.key.as_bytes(), item.window);
-        let part = &self.parts[part_at as usize];
-        let at = part.find(hash, identity(item));
+    /// Where to look for the counter of an item.
+    pub(crate) fn spot(&self, item: &Item) -> Spot {
+        self.hash(item.key.as_bytes(), item.window)
+    }
+
+    /// Reads what [`Counters::find`] will read at all these spots, and nothing else. Counters lie
+    /// all over the memory, some pointers deep: looked for together, their ways are waited for
+    /// together; each between two decisions, one after the other.
+    pub(crate) fn warm(&self, spots: &[Spot]) {
+        let read = |sum: u64, spot: &Spot| sum ^ self.parts[spot.part as usize].touch(spot.hash);
+        std::hint::black_box(spots.iter().fold(0, read));
+    }
+
+    /// Looks a counter up at its spot; one that is over at `now` does not stand.
+    pub(crate) fn find(&self, spot: Spot, item: &Item, now: LogTime) -> Place {
+        let part = &self.parts[spot.part as usize];
+        let at = part.find(spot.hash, identity(item));
         let record = at.map(|at| &part.records()[at as usize]);
         let standing = record.filter(|record| record.end > now).map(|record| {
             let charged = match part.charged(record) {
@@ -129,12 +147,7 @@ impl Counters {
                 max: record.max,
             }
         });
-        Place {
-            part: part_at,
-            hash,
-            at,
-            standing,
-        }
+        Place { spot, at, standing }
     }
 
     /// The times of `item` at `now`, as its counter stands.
@@ -156,9 +169,9 @@ impl Counters {
     }
 
     /// The ring of a sliding counter that stands.
-    fn counted(&self, place: &Place, window: Window, now: LogTime) -> Option<&[Spot]> {
+    fn counted(&self, place: &Place, window: Window, now: LogTime) -> Option<&[ring::Spot]> {
         place.standing?;
-        let part = &self.parts[place.part as usize];
+        let part = &self.parts[place.spot.part as usize];
         let record = &part.records()[place.at? as usize];
         let ring = part.charged(record).err()?;
         Some(ring.counted(Grid::of(window), now))
@@ -173,7 +186,7 @@ impl Counters {
         (max, units): (u64, u64),
         (now, end): (LogTime, LogTime),
     ) {
-        let part = Arc::make_mut(&mut self.parts[place.part as usize]);
+        let part = Arc::make_mut(&mut self.parts[place.spot.part as usize]);
         let at = match (place.at, place.standing) {
             (Some(at), Some(_)) => at,
             (Some(at), None) => {
@@ -187,7 +200,7 @@ impl Counters {
                     Algorithm::Sliding => Charged::Sliding(Ring::default()),
                 };
                 let bounds = (end, item.revision, max);
-                part.insert(place.hash, (&item.key, item.window), bounds, nothing)
+                part.insert(place.spot.hash, (&item.key, item.window), bounds, nothing)
             }
         };
         let (record, ring) = part.charged_mut(at);
@@ -214,18 +227,18 @@ impl Counters {
         if (standing.revision, standing.max) == (revision, max) {
             return;
         }
-        let part = Arc::make_mut(&mut self.parts[place.part as usize]);
+        let part = Arc::make_mut(&mut self.parts[place.spot.part as usize]);
         let (record, _) = part.charged_mut(at);
         (record.revision, record.max) = (revision, max);
     }
 
     /// Gives back `units` that are counted until `end`, and says how many there were to give.
     pub(crate) fn refund(&mut self, item: &Item, end: LogTime, units: u64) -> u64 {
-        let (part_at, hash) = self.hash(item.key.as_bytes(), item.window);
-        let Some(at) = self.parts[part_at as usize].find(hash, identity(item)) else {
+        let Spot { part, hash } = self.spot(item);
+        let Some(at) = self.parts[part as usize].find(hash, identity(item)) else {
             return 0;
         };
-        let part = Arc::make_mut(&mut self.parts[part_at as usize]);
+        let part = Arc::make_mut(&mut self.parts[part as usize]);
         let charged = part.charged(&part.records()[at as usize]);
         let charged = charged.unwrap_or_default();
         let (record, ring) = part.charged_mut(at);
@@ -270,7 +283,7 @@ impl Counters {
 
     /// Puts a counter from a snapshot in; `false`: it is there already.
     pub(crate) fn insert(&mut self, key: &Key, view: View<'_>) -> bool {
-        let (part_at, hash) = self.hash(view.name, view.window);
+        let Spot { part, hash } = self.hash(view.name, view.window);
         let (algorithm, charged) = match view.units {
             Units::Fixed(units) => (Algorithm::Fixed, Charged::Fixed(units)),
             Units::Sliding(spots) => {
@@ -283,7 +296,7 @@ impl Counters {
             window: view.window,
             algorithm,
         };
-        let part = Arc::make_mut(&mut self.parts[part_at as usize]);
+        let part = Arc::make_mut(&mut self.parts[part as usize]);
         if part.find(hash, identity).is_some() {
             return false;
         }
@@ -300,14 +313,16 @@ impl Counters {
             .fold(0, |sum, counter| sum.wrapping_add(counter.digest()))
     }
 
-    /// The part of a counter, and its hash within that.
-    fn hash(&self, name: &[u8], window: Window) -> (u32, u32) {
+    fn hash(&self, name: &[u8], window: Window) -> Spot {
         let mut state = self.hasher.build_hasher();
         state.write(name);
         state.write_u64(window.code());
         let hash = state.finish();
         let part = (hash >> 32) as usize % PARTS;
-        (part as u32, hash as u32)
+        Spot {
+            part: part as u32,
+            hash: hash as u32,
+        }
     }
 }
 

@@ -26,7 +26,7 @@ fn counter(item: &Item, end: LogTime) -> Counter {
         Algorithm::Fixed => end,
         Algorithm::Sliding => LogTime::ZERO,
     };
-    (item.key.clone(), item.window, item.algorithm, end)
+    (item.key.detached(), item.window, item.algorithm, end)
 }
 
 // === impl Holds ===

@@ -1,12 +1,18 @@
 //! The request ids of one epoch that are held: only those, however far apart their seqs are.
 //!
 //! Promises: memory is proportional to what is held. Seqs live in blocks of [`BLOCK`], each shared
-//! with a snapshot until it is touched.
+//! with a snapshot until it is touched. A slot is kept as the bytes that a snapshot has of it: most
+//! are never looked at again, and a block of them is freed at once.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::verdict::Slot;
+use crate::codec::{Reader, Writer};
+
+#[cfg(test)]
+mod tests;
 
 /// Seqs of one block.
 const BLOCK: u64 = 64;
@@ -14,11 +20,27 @@ const BLOCK: u64 = 64;
 /// Held slots, by seq.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Slots {
-    /// None is empty, and the seqs of each ascend.
-    blocks: BTreeMap<u64, Arc<VecDeque<(u64, Slot)>>>,
+    /// None is empty.
+    blocks: BTreeMap<u64, Arc<Block>>,
     /// What the slots weigh: see [`Slot::weight`].
     weight: usize,
     len: usize,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Block {
+    /// By seq.
+    places: VecDeque<Place>,
+    bytes: Vec<u8>,
+}
+
+/// Where the bytes of a slot are in its block.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    seq: u64,
+    at: u32,
+    len: u32,
+    weight: u32,
 }
 
 // === impl Slots ===
@@ -32,24 +54,33 @@ impl Slots {
         self.weight
     }
 
-    pub(crate) fn get(&self, seq: u64) -> Option<&Slot> {
+    pub(crate) fn contains(&self, seq: u64) -> bool {
+        let block = self.blocks.get(&(seq / BLOCK));
+        block.is_some_and(|block| block.find(seq).is_ok())
+    }
+
+    pub(crate) fn get(&self, seq: u64) -> Option<Slot> {
         let block = self.blocks.get(&(seq / BLOCK))?;
-        let at = block.binary_search_by_key(&seq, |(seq, _)| *seq).ok()?;
-        Some(&block[at].1)
+        let at = block.find(seq).ok()?;
+        Some(block.slot(&block.places[at]))
     }
 
     /// Puts a slot in place of what was there, and returns that.
-    pub(crate) fn put(&mut self, seq: u64, slot: Slot) -> Option<Slot> {
-        self.weight += slot.weight();
+    pub(crate) fn put(&mut self, seq: u64, slot: &Slot) -> Option<Slot> {
         let block = Arc::make_mut(self.blocks.entry(seq / BLOCK).or_default());
-        let old = match block.binary_search_by_key(&seq, |(seq, _)| *seq) {
-            Ok(at) => Some(std::mem::replace(&mut block[at].1, slot)),
+        let old = match block.find(seq) {
+            Ok(at) => {
+                let old = block.slot(&block.places[at]);
+                block.replace(at, slot);
+                Some(old)
+            }
             Err(at) => {
-                block.insert(at, (seq, slot));
+                block.insert(at, seq, slot);
                 self.len += 1;
                 None
             }
         };
+        self.weight += slot.weight();
         self.weight -= old.as_ref().map_or(0, Slot::weight);
         old
     }
@@ -60,23 +91,105 @@ impl Slots {
             if first.key() * BLOCK > watermark {
                 return;
             }
-            let block = Arc::make_mut(first.get_mut());
-            while let Some((seq, _)) = block.front()
-                && *seq <= watermark
-            {
-                let (_, slot) = block.pop_front().expect("the front was seen");
-                self.weight -= slot.weight();
-                self.len -= 1;
+            let reaches = |place: &Place| place.seq <= watermark;
+            let is_whole = first.get().places.back().is_some_and(reaches);
+            if is_whole {
+                let block = first.remove();
+                self.len -= block.places.len();
+                self.weight -= block.places.iter().map(Place::weight).sum::<usize>();
+                continue;
             }
-            if !block.is_empty() {
+            if !first.get().places.front().is_some_and(reaches) {
                 return;
             }
-            first.remove();
+            let block = Arc::make_mut(first.get_mut());
+            while let Some(place) = block.places.pop_front_if(|place| reaches(place)) {
+                self.weight -= place.weight();
+                self.len -= 1;
+            }
+            return;
         }
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Slot)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, Slot)> {
         let blocks = self.blocks.values();
-        blocks.flat_map(|block| block.iter().map(|(seq, slot)| (*seq, slot)))
+        blocks.flat_map(|block| {
+            let places = block.places.iter();
+            places.map(|place| (place.seq, block.slot(place)))
+        })
+    }
+
+    /// The slots as a snapshot has them.
+    pub(crate) fn encoded(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        let blocks = self.blocks.values();
+        blocks.flat_map(|block| {
+            let places = block.places.iter();
+            places.map(|place| (place.seq, &block.bytes[place.range()]))
+        })
+    }
+}
+
+// === impl Block ===
+
+impl Block {
+    /// The index of the place of `seq`, or where it would be.
+    fn find(&self, seq: u64) -> Result<usize, usize> {
+        // Most are new, and the highest.
+        match self.places.back() {
+            Some(last) if last.seq >= seq => {
+                self.places.binary_search_by_key(&seq, |place| place.seq)
+            }
+            _ => Err(self.places.len()),
+        }
+    }
+
+    fn slot(&self, place: &Place) -> Slot {
+        let mut input = Reader::new(&self.bytes[place.range()]);
+        Slot::decode(&mut input).expect("it was encoded")
+    }
+
+    fn insert(&mut self, at: usize, seq: u64, slot: &Slot) {
+        let place = self.append(seq, slot);
+        self.places.insert(at, place);
+    }
+
+    /// Puts a slot where another one was, in its bytes if they suffice: the same id may be changed
+    /// any number of times.
+    fn replace(&mut self, at: usize, slot: &Slot) {
+        let old = self.places[at];
+        let new = self.append(old.seq, slot);
+        if new.len <= old.len {
+            self.bytes.copy_within(new.range(), old.range().start);
+            self.bytes.truncate(new.range().start);
+            self.places[at] = Place { at: old.at, ..new };
+        } else {
+            self.places[at] = new;
+        }
+    }
+
+    fn append(&mut self, seq: u64, slot: &Slot) -> Place {
+        let at = self.bytes.len();
+        let mut out = Writer::from(std::mem::take(&mut self.bytes));
+        slot.encode(&mut out);
+        self.bytes = out.into_bytes();
+        let narrow = |number: usize| u32::try_from(number).expect("a block is small");
+        Place {
+            seq,
+            at: narrow(at),
+            len: narrow(self.bytes.len() - at),
+            weight: narrow(slot.weight()),
+        }
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    fn range(&self) -> Range<usize> {
+        self.at as usize..self.at as usize + self.len as usize
+    }
+
+    fn weight(&self) -> usize {
+        self.weight as usize
     }
 }
