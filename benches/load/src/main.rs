@@ -38,6 +38,9 @@ use clap::error::ErrorKind;
 use crate::arguments::Arguments;
 use crate::report::Report;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The exit code of a bad command line, as in `sysexits.h`.
 const USAGE: u8 = 64;
 

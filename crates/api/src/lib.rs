@@ -59,8 +59,10 @@ mod generated {
 
 pub mod backup;
 mod convert;
+mod decided;
 
 pub use convert::{ConvertError, command_to_wire, items_from_wire};
+pub use decided::Decided;
 pub use generated::{cluster, counter, envoy, kuadrant, peer, registry};
 /// Google's well-known types, which Envoy's messages contain.
 pub use prost_types as well_known;

@@ -99,8 +99,8 @@ impl CounterService {
         };
         let response = self.decider.decide(request, Api::NativeUnary).await;
         let outcomes = match response.result {
-            Some(Answer::Decided(decided)) if decided.outcomes.len() == seqs.len() => {
-                decided.outcomes
+            Some(Answer::Decided(decided)) if decided.len() == seqs.len() => {
+                decided.into_outcomes()
             }
             _ => Vec::new(),
         };
@@ -155,10 +155,10 @@ impl CounterService {
             };
             let refused = match response.result {
                 Some(Answer::Decided(decided)) => {
-                    let Some(outcome) = decided.outcomes.into_iter().next() else {
+                    let position = decided.position;
+                    let Some(outcome) = decided.into_outcomes().into_iter().next() else {
                         return fail(Status::internal("an outcome is missing"), true);
                     };
-                    let position = decided.position;
                     return Ok(Decision {
                         outcome,
                         position,

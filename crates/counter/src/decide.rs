@@ -85,14 +85,10 @@ impl Decider {
                     term: decided.term,
                     index: decided.index,
                 };
-                let outcomes = decided.outcomes.into_iter().map(Into::into).collect();
-                let result = Answer::Decided(wire::Decided {
-                    outcomes,
-                    position: Some(position),
-                });
+                let decided = quotum_api::Decided::of_core(decided.outcomes, position);
                 wire::DecideResponse {
                     tag,
-                    result: Some(result),
+                    result: Some(Answer::Decided(decided)),
                     leader: self.node.member().client_address.clone(),
                 }
             }
@@ -134,7 +130,7 @@ impl Decider {
         };
         match self.forward(request, api).await.result {
             Some(Answer::Decided(decided)) => {
-                let outcome = decided.outcomes.into_iter().next();
+                let outcome = decided.into_outcomes().into_iter().next();
                 let outcome = outcome.and_then(|outcome| outcome.try_into().ok());
                 outcome.ok_or_else(nothing)
             }

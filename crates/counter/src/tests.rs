@@ -375,7 +375,8 @@ async fn a_stream_answers_every_message_by_its_tag() {
         let Some(wire::decide_response::Result::Decided(decided)) = answer.result else {
             panic!("{answer:?}")
         };
-        admitted += usize::from(matches!(decided.outcomes[0].kind, Some(Kind::Admitted(_))));
+        let outcomes = decided.into_outcomes();
+        admitted += usize::from(matches!(outcomes[0].kind, Some(Kind::Admitted(_))));
     }
     tags.sort_unstable();
     assert_eq!(tags, (1..=40).collect::<Vec<_>>());

@@ -40,6 +40,9 @@ use crate::arguments::{Arguments, Command};
 use crate::environment::Environment;
 use crate::failure::{Exit, Failure};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use quotum_api::counter::counter_client::CounterClient;
 use quotum_api::counter::decide_response::Result as Told;
-use quotum_api::counter::{DecideRequest, Decided};
+use quotum_api::Decided;
+use quotum_api::counter::DecideRequest;
 use quotum_checker::What;
 use quotum_checker::history::{Answer, Ask, Edge, Id, Position};
 use quotum_limit::{Algorithm, Command, Epoch, Item, Items, Key, RequestId, Window};
@@ -262,7 +263,7 @@ impl Caller {
 }
 
 fn answer(decided: &Decided) -> Option<(Answer, Option<Position>)> {
-    let outcome = decided.outcomes.first()?.clone();
+    let outcome = decided.clone().into_outcomes().into_iter().next()?;
     let outcome = quotum_limit::Outcome::try_from(outcome).ok()?;
     let position = decided.position.as_ref().map(|position| Position {
         shard: position.shard,

@@ -25,14 +25,14 @@ fn decided(kinds: Vec<outcome::Kind>) -> Decision {
     let outcome = |kind| counter::Outcome { kind: Some(kind) };
     let message = counter::DecideResponse {
         tag: 77,
-        result: Some(decide_response::Result::Decided(counter::Decided {
-            outcomes: kinds.into_iter().map(outcome).collect(),
-            position: Some(counter::Position {
+        result: Some(decide_response::Result::Decided(quotum_api::Decided::new(
+            kinds.into_iter().map(outcome).collect(),
+            counter::Position {
                 shard: 1,
                 term: 2,
                 index: 3,
-            }),
-        })),
+            },
+        ))),
         leader: "node:1".to_owned(),
     };
     Decision::decode(&message.encode_to_vec()[..]).unwrap()

@@ -158,10 +158,8 @@ impl Node {
                 let commands =
                     commands.map_err(|error| Status::invalid_argument(error.to_string()))?;
                 let outcomes = self.apply(acked_seq, commands);
-                decide_response::Result::Decided(counter::Decided {
-                    outcomes: outcomes.into_iter().map(Into::into).collect(),
-                    position: None,
-                })
+                let nowhere = counter::Position::default();
+                decide_response::Result::Decided(quotum_api::Decided::of_core(outcomes, nowhere))
             }
             Mood::IsOverloaded => decide_response::Result::NotDecided(counter::NotDecided {
                 reason: Reason::Overloaded.into(),
@@ -282,7 +280,7 @@ impl Counter for Node {
         match self.answer(message)?.result {
             Some(decide_response::Result::Decided(decided)) => {
                 Ok(Response::new(counter::AcquireResponse {
-                    outcome: decided.outcomes.into_iter().next(),
+                    outcome: decided.into_outcomes().into_iter().next(),
                     position: None,
                     epoch,
                     seq,

@@ -168,14 +168,12 @@ impl Shared {
 
     fn apply(&mut self, shard: u32, commands: &[Command]) -> decide_response::Result {
         let outcomes = self.decide_here(shard, commands);
-        decide_response::Result::Decided(counter::Decided {
-            outcomes: outcomes.into_iter().map(Into::into).collect(),
-            position: Some(counter::Position {
-                shard,
-                term: self.term,
-                index: self.index,
-            }),
-        })
+        let position = counter::Position {
+            shard,
+            term: self.term,
+            index: self.index,
+        };
+        decide_response::Result::Decided(quotum_api::Decided::of_core(outcomes, position))
     }
 }
 

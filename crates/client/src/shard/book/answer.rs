@@ -3,8 +3,9 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use quotum_api::Decided;
 use quotum_api::counter::not_decided::Reason;
-use quotum_api::counter::{DecideResponse, Decided, NotDecided, decide_response};
+use quotum_api::counter::{DecideResponse, NotDecided, decide_response};
 use quotum_limit::{Bound, ItemStates, Outcome, RequestId};
 use tokio::time::Instant;
 
@@ -109,8 +110,7 @@ impl Book {
         let position = decided
             .position
             .filter(|position| position.shard == self.shard);
-        let (Some(position), true) = (position, decided.outcomes.len() == sent.commands.len())
-        else {
+        let (Some(position), true) = (position, decided.len() == sent.commands.len()) else {
             tracing::warn!("an answer of the counter service does not fit its question");
             self.send_again(sent, true);
             return Heard::Refused;
@@ -131,7 +131,8 @@ impl Book {
             position,
         };
         let mut heard = Heard::Decided;
-        for (sending, outcome) in sent.commands.into_iter().zip(decided.outcomes) {
+        let outcomes = decided.into_outcomes();
+        for (sending, outcome) in sent.commands.into_iter().zip(outcomes) {
             let understood = match Outcome::try_from(outcome) {
                 Ok(outcome) => self.apply(sending, outcome, context),
                 Err(error) => {

@@ -1,7 +1,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use quotum_api::counter::{DecideRequest, DecideResponse, Decided, NotDecided, decide_response};
+use quotum_api::Decided;
+use quotum_api::counter::{DecideRequest, DecideResponse, NotDecided, decide_response};
 use quotum_api::counter::{command, not_decided::Reason};
 use quotum_limit::{Algorithm, Bound, Item, ItemState, Key, Outcome, Window};
 
@@ -97,10 +98,7 @@ impl Desk {
             index: 1,
         };
         let outcomes = outcomes.into_iter().map(Into::into).collect();
-        let decided = Decided {
-            outcomes,
-            position: Some(position),
-        };
+        let decided = Decided::new(outcomes, position);
         let result = Some(decide_response::Result::Decided(decided));
         self.book.hear(
             DecideResponse {
