@@ -48,6 +48,10 @@ impl Observe for Observer {
         self.next.applied(entry);
     }
 
+    fn reads_outcomes(&self) -> bool {
+        self.next.reads_outcomes()
+    }
+
     fn installed(&self, shard: ShardId, index: u64) {
         self.next.installed(shard, index);
     }

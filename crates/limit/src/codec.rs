@@ -27,6 +27,16 @@ pub struct DecodeError {
     pub what: &'static str,
 }
 
+/// An encoded batch, read piece by piece: an entry may hold thousands of commands, which need not
+/// all be in memory at once.
+#[derive(Debug)]
+pub struct Entry<'a> {
+    pub stamp: Stamp,
+    pub caps: Caps,
+    commands_left: usize,
+    input: Reader<'a>,
+}
+
 /// Appends numbers and byte strings.
 #[derive(Debug, Default)]
 pub struct Writer {
@@ -46,20 +56,46 @@ pub struct Reader<'a> {
 
 impl Batch {
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Writer::with_capacity(24 + 64 * self.commands.len());
+        let commands = (self.commands.len(), self.commands.iter());
+        Entry::encode(self.stamp, self.caps, commands)
+    }
+
+    /// Reads an encoded batch. Its keys are slices of `bytes`.
+    pub fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
+        let mut entry = Entry::open(bytes)?;
+        let mut commands = Vec::with_capacity(entry.commands_left().min(bytes.len()));
+        entry.read(BATCH_COMMANDS_MAX, &mut commands)?;
+        Ok(Self {
+            stamp: entry.stamp,
+            caps: entry.caps,
+            commands,
+        })
+    }
+}
+
+// === impl Entry ===
+
+impl<'a> Entry<'a> {
+    /// Encodes so many commands.
+    pub fn encode<'c>(
+        stamp: Stamp,
+        caps: Caps,
+        (count, commands): (usize, impl Iterator<Item = &'c Command>),
+    ) -> Vec<u8> {
+        let mut out = Writer::with_capacity(24 + 64 * count);
         out.number(VERSION);
-        out.number(self.stamp.log.ms);
-        out.number(self.stamp.reference_ms);
-        self.caps.encode(&mut out);
-        out.number(self.commands.len() as u64);
-        for command in &self.commands {
+        out.number(stamp.log.ms);
+        out.number(stamp.reference_ms);
+        caps.encode(&mut out);
+        out.number(count as u64);
+        for command in commands {
             command.encode(&mut out);
         }
         out.into_bytes()
     }
 
-    /// Reads an encoded batch. Its keys are slices of `bytes`.
-    pub fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
+    /// Reads all but the commands. Keys will be slices of `bytes`.
+    pub fn open(bytes: &'a Bytes) -> Result<Self, DecodeError> {
         let mut input = Reader::sharing(bytes);
         if input.number()? != VERSION {
             return Err(input.error("unknown version of a log entry"));
@@ -70,17 +106,33 @@ impl Batch {
             reference_ms: input.number()?,
         };
         let caps = Caps::decode(&mut input)?;
-        let count = input.size(BATCH_COMMANDS_MAX)?;
-        let mut commands = Vec::with_capacity(count.min(bytes.len()));
-        for _ in 0..count {
-            commands.push(Command::decode(&mut input)?);
+        let commands_left = input.size(BATCH_COMMANDS_MAX)?;
+        if commands_left == 0 {
+            input.end()?;
         }
-        input.end()?;
         Ok(Self {
             stamp,
             caps,
-            commands,
+            commands_left,
+            input,
         })
+    }
+
+    /// How many commands have not been read.
+    pub fn commands_left(&self) -> usize {
+        self.commands_left
+    }
+
+    /// Reads the next commands into `commands`, `most` or as many as are left.
+    pub fn read(&mut self, most: usize, commands: &mut Vec<Command>) -> Result<(), DecodeError> {
+        for _ in 0..most.min(self.commands_left) {
+            commands.push(Command::decode(&mut self.input)?);
+            self.commands_left -= 1;
+            if self.commands_left == 0 {
+                self.input.end()?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -246,7 +298,10 @@ impl Writer {
             count += 1;
         }
         bytes[count] = number.to_le_bytes()[0];
-        self.bytes.extend_from_slice(&bytes[..=count]);
+        // All ten, and off with the rest: a copy of a length that is known takes two instructions.
+        let end = self.bytes.len() + count + 1;
+        self.bytes.extend_from_slice(&bytes);
+        self.bytes.truncate(end);
     }
 
     pub fn bytes(&mut self, bytes: &[u8]) {

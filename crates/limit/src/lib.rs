@@ -23,7 +23,7 @@ pub mod state;
 pub mod window;
 
 pub use clock::{LogClock, Reading, Stamp};
-pub use codec::DecodeError;
+pub use codec::{DecodeError, Entry};
 pub use command::{
     Algorithm, Batch, Bound, Caller, Caps, Command, Epoch, Item, ItemState, ItemStates, Items,
     Outcome, Refusal, RequestId,

@@ -5,6 +5,7 @@
 
 use smallvec::SmallVec;
 
+use crate::codec::{DecodeError, Entry};
 use crate::command::{
     Bound, Caller, Command, Item, ItemState, ItemStates, Items, Outcome, Refusal, RequestId,
 };
@@ -192,19 +193,48 @@ impl State {
         let mut outcomes = Vec::with_capacity(batch.commands.len());
         let mut spots = Vec::new();
         for commands in batch.commands.chunks(WARMED_COMMANDS) {
-            spots.clear();
-            for item in commands.iter().flat_map(Command::items) {
-                spots.push(self.counters.spot(item));
-            }
-            self.counters.warm(&spots);
-            let mut spots = spots.as_slice();
-            for command in commands {
-                let own;
-                (own, spots) = spots.split_at(command.items().len());
-                outcomes.push(self.decide(command, own));
-            }
+            self.decide_all(commands, &mut spots, &mut |outcome| outcomes.push(outcome));
         }
         outcomes
+    }
+
+    /// The same as it is decoded. After an error the state is between two entries: it must not be
+    /// used any more.
+    pub fn apply_entry(
+        &mut self,
+        mut entry: Entry<'_>,
+        mut answer: impl FnMut(Outcome),
+    ) -> Result<(), DecodeError> {
+        self.caps = entry.caps;
+        self.advance(entry.stamp, entry.commands_left());
+        let mut commands = Vec::with_capacity(WARMED_COMMANDS);
+        let mut spots = Vec::new();
+        while entry.commands_left() > 0 {
+            commands.clear();
+            entry.read(WARMED_COMMANDS, &mut commands)?;
+            self.decide_all(&commands, &mut spots, &mut answer);
+        }
+        Ok(())
+    }
+
+    /// Applies commands at the log time reached; `spots` is room to work in.
+    fn decide_all(
+        &mut self,
+        commands: &[Command],
+        spots: &mut Vec<Spot>,
+        answer: &mut impl FnMut(Outcome),
+    ) {
+        spots.clear();
+        for item in commands.iter().flat_map(Command::items) {
+            spots.push(self.counters.spot(item));
+        }
+        self.counters.warm(spots);
+        let mut spots = spots.as_slice();
+        for command in commands {
+            let own;
+            (own, spots) = spots.split_at(command.items().len());
+            answer(self.decide(command, own));
+        }
     }
 
     /// Applies one command at `at`, or at the log time reached where that is later.
@@ -270,7 +300,8 @@ impl State {
         if !self.clients.has_room(id.epoch, items.len()) {
             return Some(Bound::Ids);
         }
-        let plans = self.plan(items, &self.spots(items)).ok()?;
+        let mut plans = Plans::new();
+        self.plan(items, &self.spots(items), &mut plans).ok()?;
         match denies(&plans, items) {
             true => None,
             false => self.full(items, &plans),
@@ -283,8 +314,9 @@ impl State {
     }
 
     fn peek_at(&self, items: &Items, spots: &[Spot]) -> Outcome {
-        match self.plan(items, spots) {
-            Ok(plans) => Outcome::Peeked {
+        let mut plans = Plans::new();
+        match self.plan(items, spots, &mut plans) {
+            Ok(()) => Outcome::Peeked {
                 items: self.states(&plans),
             },
             Err(refusal) => Outcome::Invalid(refusal),
@@ -308,10 +340,10 @@ impl State {
         if id.seq == 0 {
             return Outcome::Invalid(Refusal::SeqZero);
         }
-        let plans = match self.plan(items, spots) {
-            Ok(plans) => plans,
-            Err(refusal) => return Outcome::Invalid(refusal),
-        };
+        let mut plans = Plans::new();
+        if let Err(refusal) = self.plan(items, spots, &mut plans) {
+            return Outcome::Invalid(refusal);
+        }
         let now = self.last.log;
         let earlier = self.clients.act(id.epoch, now, |client| {
             client.acknowledge(acked_seq);
@@ -337,13 +369,13 @@ impl State {
 
         if denies(&plans, items) {
             self.learn(items, &plans);
-            return self.deny(id, kind, items, plans);
+            return self.deny(id, kind, items, &plans);
         }
         if let Some(bound) = self.full(items, &plans) {
             return Outcome::Exhausted(bound);
         }
         self.learn(items, &plans);
-        self.admit(id, kind, items, plans)
+        self.admit(id, kind, items, &plans)
     }
 
     /// The bound that the counters which a command would add go beyond.
@@ -363,10 +395,10 @@ impl State {
         (live > self.caps.counters_max).then_some(Bound::Counters)
     }
 
-    fn deny(&mut self, id: RequestId, kind: Kind, items: &Items, plans: Plans) -> Outcome {
-        let sure = self.without_holds(items, &plans);
+    fn deny(&mut self, id: RequestId, kind: Kind, items: &Items, plans: &Plans) -> Outcome {
+        let sure = self.without_holds(items, plans);
         if !denies(&sure, items) {
-            return self.contended(items, &plans);
+            return self.contended(items, plans);
         }
         let plans = sure;
         let held = plans.iter().zip(items).map(|(plan, item)| Held {
@@ -421,10 +453,10 @@ impl State {
         }
     }
 
-    fn admit(&mut self, id: RequestId, kind: Kind, items: &Items, plans: Plans) -> Outcome {
+    fn admit(&mut self, id: RequestId, kind: Kind, items: &Items, plans: &Plans) -> Outcome {
         let now = self.last.log;
         let mut held = SmallVec::with_capacity(plans.len());
-        for (plan, item) in plans.into_iter().zip(items) {
+        for (plan, item) in plans.iter().zip(items) {
             if plan.charges() {
                 self.admitted_after_restore += u64::from(self.is_concerned(item));
                 let units = (plan.max, plan.units);
@@ -552,12 +584,11 @@ impl State {
     }
 
     /// Finds the items' counters and how they stand, without changing anything.
-    fn plan(&self, items: &Items, spots: &[Spot]) -> Result<Plans, Refusal> {
+    fn plan(&self, items: &Items, spots: &[Spot], plans: &mut Plans) -> Result<(), Refusal> {
         if items.is_empty() || items.len() > ITEMS_MAX {
             return Err(Refusal::ItemCount);
         }
         let now = self.last.log;
-        let mut plans = Plans::with_capacity(items.len());
         for (at, item) in items.iter().enumerate() {
             let units = summed_units(items, at)?;
             let place = self.counters.find(spots[at], item, now);
@@ -593,7 +624,7 @@ impl State {
                 retry_at,
             });
         }
-        Ok(plans)
+        Ok(())
     }
 
     fn states(&self, plans: &Plans) -> ItemStates {

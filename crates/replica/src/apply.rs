@@ -128,6 +128,7 @@ impl RaftStateMachine<TypeConfig> for Applier {
     {
         while let Some((entry, responder)) = entries.try_next().await? {
             let start_us = self.watch.start_us();
+            let is_answered = responder.is_some() || self.watch.reads_outcomes();
             let reply = {
                 let mut applied = self.read();
                 let mut carried = None;
@@ -135,7 +136,7 @@ impl RaftStateMachine<TypeConfig> for Applier {
                     EntryPayload::Blank => Reply::None,
                     EntryPayload::Normal(payload) => {
                         let payload = carried.insert(payload.0);
-                        applied.machine.apply(payload).map_err(|error| {
+                        applied.machine.apply(payload, is_answered).map_err(|error| {
                             tracing::error!(%error, index = entry.log_id.index(), "this node stops");
                             io::Error::other(error)
                         })?

@@ -1,7 +1,7 @@
 //! What a group's log builds: the counters of a shard, or the registry.
 
 use bytes::Bytes;
-use quotum_limit::{Batch, State as Counters};
+use quotum_limit::{Entry, State as Counters};
 use quotum_registry::State as Registry;
 
 use crate::limits::SNAPSHOT_CHUNK_BYTES;
@@ -31,16 +31,32 @@ pub(crate) enum Frozen {
 // === impl Machine ===
 
 impl Machine {
-    /// Applies one entry.
-    pub(crate) fn apply(&mut self, payload: &Bytes) -> Result<Reply, Undecodable> {
+    /// Applies one entry. `is_answered`: somebody reads the outcomes of counters.
+    pub(crate) fn apply(
+        &mut self,
+        payload: &Bytes,
+        is_answered: bool,
+    ) -> Result<Reply, Undecodable> {
         let undecodable = |cause: String| Undecodable {
             what: "an entry of the log",
             cause,
         };
         match self {
             Self::Counters(state) => {
-                let batch = Batch::decode(payload).map_err(|e| undecodable(e.to_string()))?;
-                let outcomes = state.apply_batch(&batch);
+                let entry = Entry::open(payload).map_err(|e| undecodable(e.to_string()))?;
+                let answered = if is_answered {
+                    entry.commands_left()
+                } else {
+                    0
+                };
+                let mut outcomes = Vec::with_capacity(answered);
+                let answer = |outcome| {
+                    if is_answered {
+                        outcomes.push(outcome);
+                    }
+                };
+                let applied = state.apply_entry(entry, answer);
+                applied.map_err(|e| undecodable(e.to_string()))?;
                 Ok(Reply::Counters {
                     stamp: state.last_stamp(),
                     outcomes,

@@ -45,6 +45,12 @@ pub trait Observe: Send + Sync + 'static {
     /// Called with the state locked, in the order of the log.
     fn applied(&self, _entry: &AppliedEntry<'_>) {}
 
+    /// Whether [`Observe::applied`] reads the outcomes of counters. Where it does not, an entry that
+    /// nobody waits for has none.
+    fn reads_outcomes(&self) -> bool {
+        false
+    }
+
     /// A snapshot of another node's has taken the place of the state: it covers the log up to
     /// `index`.
     fn installed(&self, _shard: ShardId, _index: u64) {}
@@ -87,6 +93,10 @@ impl Watch {
 
     pub(crate) fn applied(&self, entry: &AppliedEntry<'_>) {
         self.observer.applied(entry);
+    }
+
+    pub(crate) fn reads_outcomes(&self) -> bool {
+        self.observer.reads_outcomes()
     }
 
     pub(crate) fn installed(&self, shard: ShardId, index: u64) {

@@ -10,7 +10,7 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, ForwardReason, RaftError};
 use openraft::raft::responder::ProgressResponder;
 use quotum_limit::limits::BATCH_COMMANDS_MAX;
-use quotum_limit::{Batch, Caps, Command, LogClock, Outcome, Reading, Stamp};
+use quotum_limit::{Caps, Command, Entry, LogClock, Outcome, Reading, Stamp};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::apply::Applier;
@@ -241,18 +241,21 @@ async fn run(
 
 type Waiting = Vec<(usize, oneshot::Sender<Result<Decided, ProposeError>>)>;
 
+/// The commands of one entry, message by message.
+type Messages = Vec<Vec<Command>>;
+
 /// Takes as much of the queue as one entry may hold.
 fn gather(
     queued: &mut std::collections::VecDeque<Work>,
     entry_bytes_max: usize,
-) -> (Vec<Command>, Waiting) {
-    let mut batch = Vec::new();
+) -> (Messages, Waiting) {
+    let mut batch = Messages::new();
     let mut waiting = Vec::new();
-    let mut bytes = 0;
+    let (mut count, mut bytes) = (0, 0);
     while let Some(next) = queued.front() {
         let size: usize = next.commands.iter().map(estimate).sum();
-        let full = batch.len() + next.commands.len() > BATCH_COMMANDS_MAX
-            || bytes + size > entry_bytes_max;
+        let full =
+            count + next.commands.len() > BATCH_COMMANDS_MAX || bytes + size > entry_bytes_max;
         if full && !batch.is_empty() {
             break;
         }
@@ -263,7 +266,8 @@ fn gather(
             continue;
         }
         waiting.push((commands.len(), answer));
-        batch.extend(commands);
+        count += commands.len();
+        batch.push(commands);
     }
     (batch, waiting)
 }
@@ -288,9 +292,9 @@ async fn propose(
     caps: Caps,
     readings: &dyn Readings,
     term: &mut Option<Term>,
-    commands: Vec<Command>,
+    messages: Messages,
 ) -> Result<Decided, ProposeError> {
-    if commands.is_empty() {
+    if messages.is_empty() {
         return Err(ProposeError::Unknown);
     }
     let leader = group
@@ -307,19 +311,16 @@ async fn propose(
         return Err(group.not_leader());
     };
     let stamp = term.clock.stamp(readings.reading(group, false));
-    let (commands, refused) = match &group.applier.read().machine {
-        Machine::Counters(state) => sift(state, stamp.log, commands),
-        Machine::Registry(_) => (commands, Vec::new()),
+    let (messages, refused) = match &group.applier.read().machine {
+        Machine::Counters(state) => sift(state, stamp.log, messages),
+        Machine::Registry(_) => (messages, Vec::new()),
     };
-    if commands.is_empty() {
+    let count = messages.iter().map(Vec::len).sum();
+    if count == 0 {
         return Ok(all_refused(group, refused));
     }
-    let batch = Batch {
-        stamp,
-        caps,
-        commands,
-    };
-    let payload = Bytes::from(batch.encode());
+    let commands = (count, messages.iter().flatten());
+    let payload = Bytes::from(Entry::encode(stamp, caps, commands));
     let (log_id, reply) = group.write(payload, Some(term.leader)).await?;
     let Reply::Counters { stamp, outcomes } = reply else {
         return Err(ProposeError::Unknown);

@@ -17,19 +17,26 @@ pub(crate) type Refused = Vec<(usize, Bound)>;
 
 /// Parts what is to be proposed from what `state` refuses. `at` is what the entry would be stamped
 /// with: a state that is further behind knows too little.
-pub(crate) fn sift(state: &State, at: LogTime, commands: Vec<Command>) -> (Vec<Command>, Refused) {
+pub(crate) fn sift(
+    state: &State,
+    at: LogTime,
+    mut messages: Vec<Vec<Command>>,
+) -> (Vec<Vec<Command>>, Refused) {
     let is_fresh = at.since(state.last_stamp().log) <= REFUSE_FRESH_MS;
+    let mut refused = Vec::new();
     if !is_fresh || !state.is_full() {
-        return (commands, Vec::new());
+        return (messages, refused);
     }
-    let (mut proposed, mut refused) = (Vec::new(), Vec::new());
-    for (place, command) in commands.into_iter().enumerate() {
-        match state.refuses(&command) {
-            Some(bound) => refused.push((place, bound)),
-            None => proposed.push(command),
-        }
+    let mut places = 0..;
+    for message in &mut messages {
+        message.retain(|command| {
+            let place = places.next().expect("places do not end");
+            let bound = state.refuses(command);
+            refused.extend(bound.map(|bound| (place, bound)));
+            bound.is_none()
+        });
     }
-    (proposed, refused)
+    (messages, refused)
 }
 
 /// The outcomes of all commands, from those of the proposed ones.

@@ -98,6 +98,10 @@ impl Recorder {
 // === impl Watcher ===
 
 impl Observe for Watcher {
+    fn reads_outcomes(&self) -> bool {
+        true
+    }
+
     fn took(&self, step: Step, duration: Duration) {
         if let Step::Sync | Step::Snapshot(_) = step {
             self.recorder

@@ -46,7 +46,8 @@ fn full() -> State {
     state
 }
 
-fn mixed() -> Vec<Command> {
+/// Two messages.
+fn mixed() -> Vec<Vec<Command>> {
     let refund = Command::Refund {
         id: RequestId {
             epoch: Epoch(1),
@@ -54,12 +55,8 @@ fn mixed() -> Vec<Command> {
         },
     };
     vec![
-        acquire(2, b"b"),
-        acquire(1, b"a"),
-        acquire(3, b"a"),
-        acquire(4, b"c"),
-        refund,
-        acquire(5, b"d"),
+        vec![acquire(2, b"b"), acquire(1, b"a")],
+        vec![acquire(3, b"a"), acquire(4, b"c"), refund, acquire(5, b"d")],
     ]
 }
 
@@ -68,9 +65,10 @@ fn what_is_refused_here_is_what_applying_it_refuses() {
     let mut state = full();
     let (proposed, refused) = sift(&state, NOW, mixed());
     let places: Vec<_> = refused.iter().map(|(place, _)| *place).collect();
-    assert_eq!((places, proposed.len()), (vec![0, 3, 5], 3));
-    let decided = apply(&mut state, NOW, proposed);
-    let expected = apply(&mut full(), NOW, mixed());
+    let lens: Vec<_> = proposed.iter().map(Vec::len).collect();
+    assert_eq!((places, lens), (vec![0, 3, 5], vec![1, 2]));
+    let decided = apply(&mut state, NOW, proposed.concat());
+    let expected = apply(&mut full(), NOW, mixed().concat());
     assert_eq!(join(refused, decided), expected);
 }
 
