@@ -33,6 +33,7 @@ mod tests;
 pub(crate) mod writer;
 
 pub use read::{Recorded, read};
+pub use store::LogStore;
 
 /// Names one of a node's Raft groups: 0 to n-1, or the registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
