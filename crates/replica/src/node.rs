@@ -128,7 +128,7 @@ impl Timings {
     pub const STANDARD: Self = Self {
         heartbeat: Duration::from_millis(50),
         election_min: Duration::from_millis(150),
-        election_max: Duration::from_millis(250),
+        election_max: Duration::from_millis(200),
     };
 }
 

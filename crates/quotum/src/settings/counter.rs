@@ -52,7 +52,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::list("ratelimit_headers"),
     Key::integer("heartbeat_ms").or("50"),
     Key::integer("election_min_ms").or("150"),
-    Key::integer("election_max_ms").or("250"),
+    Key::integer("election_max_ms").or("200"),
     Key::text("log").or("info,openraft=warn"),
     Key::text("log_format").or("json"),
 ];
