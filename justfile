@@ -48,6 +48,10 @@ cluster *ARGS:
 sim *ARGS:
     cd tests/sim && env -u RUSTFLAGS cargo run --release --quiet -- {{ARGS}}
 
+# What continuous integration asks of the simulation, with so many seeds
+sim-check SEEDS="50":
+    tests/sim/check {{SEEDS}}
+
 # Each fuzz target for so many seconds
 fuzz SECONDS="60":
     .ci/fuzz {{SECONDS}}

@@ -51,6 +51,10 @@ impl Ticket {
 
     /// Whether the admission still holds: its windows have not ended. Checked right before use.
     pub fn is_valid(&self) -> bool {
+        #[cfg(quotum_bugs)]
+        if quotum_limit::bugs::is(quotum_limit::bugs::Bug::LateForward) {
+            return true;
+        }
         let now_us = self.clock.now_us();
         self.taken.iter().all(|taken| now_us < taken.valid_until_us)
     }

@@ -12,6 +12,8 @@
 //! * [`key`]: what names a counter; [`route`]: which shard it lives in.
 //! * [`limits`]: the named maximum of everything here.
 
+#[cfg(quotum_bugs)]
+pub mod bugs;
 pub mod clock;
 pub mod codec;
 pub mod command;

@@ -5,6 +5,8 @@
 
 use smallvec::SmallVec;
 
+#[cfg(quotum_bugs)]
+use crate::bugs::{self, Bug};
 use crate::codec::{DecodeError, Entry};
 use crate::command::{
     Bound, Caller, Command, Item, ItemState, ItemStates, Items, Outcome, Refusal, RequestId,
@@ -12,6 +14,8 @@ use crate::command::{
 use crate::limits::{HOLD_MS, ITEMS_MAX, UNITS_MAX};
 use crate::{Batch, Caps, LogTime, Stamp, Tenant};
 
+#[cfg(quotum_bugs)]
+mod broken;
 pub(crate) mod census;
 pub(crate) mod client;
 pub(crate) mod clients;
@@ -150,6 +154,8 @@ impl State {
             // Not the highest: a term that has seen none says so, and the next does not step.
             reference_ms: stamp.reference_ms,
         };
+        #[cfg(quotum_bugs)]
+        self.obey(stamp);
         self.pass();
         self.counters.sweep(self.last.log, commands);
         if let Some(restored) = &mut self.restored {
@@ -340,6 +346,8 @@ impl State {
         if id.seq == 0 {
             return Outcome::Invalid(Refusal::SeqZero);
         }
+        #[cfg(quotum_bugs)]
+        let items = &self.less_than_nothing(items);
         let mut plans = Plans::new();
         if let Err(refusal) = self.plan(items, spots, &mut plans) {
             return Outcome::Invalid(refusal);
@@ -357,6 +365,8 @@ impl State {
         match earlier {
             None => return Outcome::Expired,
             Some(Err(outcome)) => return outcome,
+            #[cfg(quotum_bugs)]
+            Some(Ok(Some(_))) if bugs::is(Bug::RetryChargedAgain) => {}
             Some(Ok(Some(outcome))) => {
                 self.repeats += u64::from(outcome != Outcome::Cancelled);
                 return outcome;
@@ -369,6 +379,8 @@ impl State {
 
         if denies(&plans, items) {
             self.learn(items, &plans);
+            #[cfg(quotum_bugs)]
+            self.charge_what_fits(items, &plans);
             return self.deny(id, kind, items, &plans);
         }
         if let Some(bound) = self.full(items, &plans) {
@@ -576,6 +588,8 @@ impl State {
         let now = self.last.log;
         let mut units = 0;
         for (item, end, charged) in charges {
+            #[cfg(quotum_bugs)]
+            let end = &bugs::refund_until(item, *end, now);
             if *end > now {
                 units += self.counters.refund(item, *end, *charged);
             }

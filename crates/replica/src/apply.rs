@@ -136,6 +136,8 @@ impl RaftStateMachine<TypeConfig> for Applier {
                     EntryPayload::Blank => Reply::None,
                     EntryPayload::Normal(payload) => {
                         let payload = carried.insert(payload.0);
+                        #[cfg(quotum_bugs)]
+                        crate::bugs::read_local_clock(&mut applied.machine, &self.watch);
                         applied.machine.apply(payload, is_answered).map_err(|error| {
                             tracing::error!(%error, index = entry.log_id.index(), "this node stops");
                             io::Error::other(error)

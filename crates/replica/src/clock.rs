@@ -87,6 +87,8 @@ impl Reference {
         };
         let mut known: Vec<i64> = voters.iter().filter_map(ahead).collect();
         known.sort_unstable();
+        #[cfg(quotum_bugs)]
+        crate::bugs::follow_the_fastest(&mut known);
         let majority = voters.len() / 2 + 1;
         let median = *known.get(known.len() / 2)?;
         let near = |ahead: &&i64| ahead.abs_diff(median) <= CLOCK_AGREEMENT_MS;

@@ -13,6 +13,8 @@
 //! * [`disk`]: the seam to the disk. [`observe`]: the seam to whoever watches. * [`limits`]: the named maximum of everything here.
 
 pub mod apply;
+#[cfg(quotum_bugs)]
+mod bugs;
 pub mod clock;
 pub mod disk;
 pub mod limits;

@@ -86,6 +86,11 @@ impl Watch {
         self.clock.monotonic_us()
     }
 
+    #[cfg(quotum_bugs)]
+    pub(crate) fn wall_ms(&self) -> u64 {
+        self.clock.wall_ms()
+    }
+
     pub(crate) fn took(&self, step: Step, start_us: u64) {
         let micros = self.clock.monotonic_us().saturating_sub(start_us);
         self.observer.took(step, Duration::from_micros(micros));

@@ -321,7 +321,12 @@ async fn propose(
     }
     let commands = (count, messages.iter().flatten());
     let payload = Bytes::from(Entry::encode(stamp, caps, commands));
-    let (log_id, reply) = group.write(payload, Some(term.leader)).await?;
+    #[cfg(quotum_bugs)]
+    let entry = payload.clone();
+    let written = group.write(payload, Some(term.leader));
+    #[cfg(quotum_bugs)]
+    let written = crate::bugs::or_stale(group, &entry, written);
+    let (log_id, reply) = written.await?;
     let Reply::Counters { stamp, outcomes } = reply else {
         return Err(ProposeError::Unknown);
     };

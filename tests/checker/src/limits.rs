@@ -7,6 +7,9 @@ pub const SHOWN_MAX: usize = 5;
 /// How long a decided id is remembered at least, in milliseconds of log time.
 pub const DEDUP_MS: u64 = 30_000;
 
+/// The most units that an item can ask for, and the largest max.
+pub const UNITS_MAX: u64 = 1 << 53;
+
 /// An epoch that sends nothing for this long may be forgotten.
 pub const EPOCH_IDLE_MS: u64 = 600_000;
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::history::{Answer, Ask, Command, Id, Item, ItemState, Position};
 use crate::index::Index;
-use crate::limits::{DEDUP_MS, EPOCH_IDLE_MS};
+use crate::limits::{DEDUP_MS, EPOCH_IDLE_MS, UNITS_MAX};
 
 #[cfg(test)]
 mod tests;
@@ -174,6 +174,15 @@ impl Replay {
         command: &Command,
     ) {
         let answer = &command.answer;
+        // What asks for more than can be counted, or for less than nothing, is nobody's either.
+        let is_uncounted = |item: &Item| item.units > UNITS_MAX || item.max > UNITS_MAX;
+        if items.iter().any(is_uncounted) {
+            if *answer != Answer::Invalid {
+                let what = format!("{id:?} asks for {items:?} and is answered {answer:?}");
+                self.differ(Kind::Over, here, what);
+            }
+            return;
+        }
         // A command that contradicts itself is refused before it is anybody's.
         if matches!(answer, Answer::Invalid) && !model.ids.contains_key(&id) {
             return;
@@ -313,6 +322,11 @@ impl Replay {
         for (at, place, end_ms) in std::mem::take(&mut stored.charges) {
             let admission = &mut self.admissions[at];
             has_sliding |= admission.sliding;
+            let end_ms = match admission.sliding {
+                // It shares no window with what is taken from then on.
+                true => admission.log_ms + admission.window_ms,
+                false => end_ms,
+            };
             if end_ms <= here.now_ms {
                 continue;
             }

@@ -47,7 +47,12 @@ pub(crate) async fn run(world: World) -> turmoil::Result {
     };
     let channels: Vec<_> = (1..=world.founders()).map(dial).collect();
     while world.stage() == Stage::Faults {
-        tokio::time::sleep(Duration::from_millis(rng.between(8, 30))).await;
+        // Until a snapshot was needed, as fast as it goes.
+        let (least_ms, most_ms) = match world.recorder().seen().installs {
+            0 => (8, 30),
+            _ => (30, 120),
+        };
+        tokio::time::sleep(Duration::from_millis(rng.between(least_ms, most_ms))).await;
         let request = DecideRequest {
             tag: 1,
             shard: 0,

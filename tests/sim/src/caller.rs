@@ -21,6 +21,9 @@ use crate::world::{Stage, World, client_address};
 /// How long one try may take.
 const TRY: Duration = Duration::from_millis(400);
 
+/// When the first outcome is unknown, at the latest.
+const GIVES_UP_AFTER: Duration = Duration::from_secs(5);
+
 /// How often a request is tried.
 const TRIES: usize = 6;
 
@@ -59,7 +62,14 @@ fn items(rng: &mut Rng) -> Items {
             shadow: false,
         }
     };
-    (0..count).map(item).collect()
+    let mut items: Items = (0..count).map(item).collect();
+    match rng.below(40) {
+        // Less than nothing.
+        0 => items[0].units = 1_u64.wrapping_neg(),
+        1..=3 => items[0].algorithm = Algorithm::Sliding,
+        _ => {}
+    }
+    items
 }
 
 /// Runs until the run settles.
@@ -235,8 +245,11 @@ impl Caller {
             forwarded: false,
             api: 0,
         };
-        // Some give up before an answer can have come: a fault as well, and none in peace.
-        if rng.percent(3) && self.world.stage() == Stage::Faults {
+        // Some give up before an answer can have come: a fault as well, and none in peace. At least
+        // one in each run.
+        let must =
+            self.recorder.seen().unknown == 0 && turmoil::sim_elapsed() > Some(GIVES_UP_AFTER);
+        if (must || rng.percent(3)) && self.world.stage() == Stage::Faults {
             self.recorder.note(What::Fault {
                 fault: "gives up".to_owned(),
                 nodes: Vec::new(),

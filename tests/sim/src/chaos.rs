@@ -6,9 +6,22 @@ use quotum_checker::What;
 use quotum_checker::history::Edge;
 use turmoil::Sim;
 
+use crate::disk::Rot;
 use crate::rng::Rng;
 use crate::wire::break_between;
 use crate::world::{World, gateway_host, host};
+
+/// How long a node is away for others to give up the log that it lacks.
+const ABSENCE: Duration = Duration::from_millis(5_500);
+
+/// How long a node that was away has to catch up.
+const RETURN: Duration = Duration::from_millis(1_500);
+
+/// How long it takes until all nodes have heard of a clock that has stepped.
+const HEARD: Duration = Duration::from_millis(400);
+
+/// How long a leader is away for another to take its place.
+const HEIR: Duration = Duration::from_millis(700);
 
 /// The most faults at a time.
 const ACTIVE_MAX: usize = 4;
@@ -19,8 +32,13 @@ pub(crate) struct Chaos {
     rng: Rng,
     active: Vec<Active>,
     next_at: Duration,
-    /// When a node goes away for so long that it needs a snapshot afterwards.
-    absence_at: Option<Duration>,
+    /// When a node goes away for so long that it needs a snapshot afterwards, until one has.
+    absence_at: Duration,
+    absence: Duration,
+    /// When the leader goes away, if no other has led by then.
+    succession_at: Duration,
+    /// When it goes away because a clock was wrong when that was drawn.
+    heir_at: Option<Duration>,
 }
 
 struct Active {
@@ -43,6 +61,9 @@ enum Undo {
     SetClock(u64),
     Quicken(u64, u64),
     Space(u64),
+    /// Links that held back what was sent, and a disk that stalled.
+    Resume(u64, Vec<(String, String)>),
+    Mirror(u64, Rot),
 }
 
 // === impl Chaos ===
@@ -51,13 +72,16 @@ impl Chaos {
     pub(crate) fn new(world: World) -> Self {
         let mut rng = world.rng(0xc4a05);
         let next_at = Duration::from_millis(rng.between(1_500, 2_500));
-        let absence_at = Some(Duration::from_millis(rng.between(2_500, 7_000)));
+        let absence_at = Duration::from_millis(rng.between(2_500, 6_000));
         Self {
             world,
             rng,
             active: Vec::new(),
             next_at,
             absence_at,
+            absence: ABSENCE,
+            succession_at: Duration::from_secs(10),
+            heir_at: None,
         }
     }
 
@@ -70,19 +94,28 @@ impl Chaos {
         for one in due {
             self.end(sim, one);
         }
-        if self.absence_at.is_some_and(|at| now >= at)
-            && let Some(machine) = self.victim()
-        {
-            self.absence_at = None;
-            if let Some((name, nodes, undo)) = self.crash(sim, vec![machine]) {
-                self.note(sim, name, &nodes, Edge::Begin);
-                self.active.push(Active {
-                    name,
-                    nodes,
-                    until: now + Duration::from_millis(5_500),
-                    undo,
-                });
+        let seen = self.world.recorder().seen();
+        if now >= self.absence_at && seen.installs == 0 {
+            let absence = self.absence;
+            // Tried again for longer and in peace, if it was too short or the others wrote too little.
+            if absence > ABSENCE {
+                self.end_all(sim);
+                self.next_at = now + absence + RETURN;
             }
+            self.absence_at = now + absence + RETURN;
+            self.absence += RETURN;
+            let machine = self.victim();
+            self.go_away(sim, machine, absence);
+        }
+        if now >= self.succession_at && seen.terms.len() < 2 {
+            self.succession_at = now + RETURN;
+            let leader = self.leader();
+            self.go_away(sim, leader, RETURN);
+        }
+        if self.heir_at.is_some_and(|at| now >= at) {
+            self.heir_at = None;
+            let leader = self.leader();
+            self.go_away(sim, leader, HEIR);
         }
         if now >= self.next_at {
             self.next_at = now + Duration::from_millis(self.rng.between(100, 900));
@@ -90,6 +123,20 @@ impl Chaos {
                 self.begin(sim);
             }
         }
+    }
+
+    fn go_away(&mut self, sim: &mut Sim<'_>, machine: Option<u64>, lasts: Duration) {
+        let crashed = machine.and_then(|machine| self.crash(sim, vec![machine]));
+        let Some((name, nodes, undo)) = crashed else {
+            return;
+        };
+        self.note(sim, name, &nodes, Edge::Begin);
+        self.active.push(Active {
+            name,
+            nodes,
+            until: sim.elapsed() + lasts,
+            undo,
+        });
     }
 
     /// Ends everything.
@@ -144,10 +191,29 @@ impl Chaos {
             Undo::Quicken(machine, sync_us) => {
                 let disk = self.world.machine(machine).disk;
                 disk.set_health(|health| health.sync_us = sync_us);
+                // What was acknowledged too early is lost now, if ever.
+                if self.rng.percent(50) && self.world.live().contains_key(&machine) {
+                    let name = self.lose_power(sim, machine);
+                    self.note(sim, name, &[machine], Edge::Once);
+                    sim.bounce(host(machine));
+                }
             }
             Undo::Space(machine) => {
                 let disk = self.world.machine(machine).disk;
                 disk.set_health(|health| health.is_full = false);
+            }
+            Undo::Resume(machine, links) => {
+                let disk = self.world.machine(machine).disk;
+                disk.set_health(|health| health.stalls = false);
+                for (a, b) in links {
+                    sim.release(a.as_str(), b.as_str());
+                }
+            }
+            // Whoever runs it starts it again.
+            Undo::Mirror(machine, rot) => {
+                self.world.machine(machine).disk.mend(&rot);
+                self.world
+                    .change_machine(machine, |machine| machine.rot = None);
             }
         }
         self.note(sim, one.name, &one.nodes, Edge::End);
@@ -163,7 +229,7 @@ impl Chaos {
             .filter(|m| *m != machine)
             .collect();
         let lasts = Duration::from_millis(self.rng.between(100, 2_500));
-        let fault = match self.rng.below(15) {
+        let fault = match self.rng.below(19) {
             0..=2 => self.crash(sim, vec![machine]),
             3 if self.rng.percent(30) => {
                 let all = self.world.live().into_keys().collect();
@@ -175,10 +241,12 @@ impl Chaos {
             7 => self.cut_gateway(sim, machine),
             8 => self.hold(sim, machine, &others),
             9 => self.delay(sim, machine, &others),
-            10 => self.step_clock(machine),
+            10 => self.step_clock(machine, now),
             11 => self.slow_disk(machine),
             12 => self.fail_disk(machine),
             13 => self.leave(machine),
+            14 | 15 => self.pause(sim, machine, &others),
+            16 | 17 => self.rot(sim, machine),
             _ => self.crash_gateway(sim),
         };
         let Some((name, nodes, undo)) = fault else {
@@ -199,33 +267,52 @@ impl Chaos {
 
     /// A machine whose node runs: a leader half of the time.
     fn victim(&mut self) -> Option<u64> {
-        let live = self.world.live();
+        if let Some(leader) = self.leader().filter(|_| self.rng.percent(50)) {
+            return Some(leader);
+        }
+        let all: Vec<u64> = self.world.live().into_keys().collect();
+        self.rng.pick(&all)
+    }
+
+    /// A machine whose node believes that it leads shard 0.
+    fn leader(&self) -> Option<u64> {
         let leads = |node: &quotum_replica::Node| {
             node.leader(quotum_replica::ShardId(0))
                 .is_some_and(|(leader, _)| leader == node.id())
         };
+        let live = self.world.live();
         let leader = live.iter().find(|(_, node)| leads(node));
-        if let Some((machine, _)) = leader.filter(|_| self.rng.percent(50)) {
-            return Some(*machine);
-        }
-        let all: Vec<u64> = live.into_keys().collect();
-        self.rng.pick(&all)
+        leader.map(|(machine, _)| *machine)
     }
 
     fn crash(&mut self, sim: &mut Sim<'_>, machines: Vec<u64>) -> Option<Fault> {
         let with_power = self.rng.percent(50);
+        let mut name = "kill";
         for machine in &machines {
-            self.world.set_live(*machine, None);
-            sim.crash(host(*machine));
-            self.world.change_machine(*machine, |machine| {
-                machine.disk = match with_power {
-                    true => machine.disk.lose_power(),
-                    false => machine.disk.next_life(),
-                };
-            });
+            name = match with_power {
+                true => self.lose_power(sim, *machine),
+                false => self.kill(sim, *machine),
+            };
         }
-        let name = if with_power { "power loss" } else { "kill" };
         Some((name, machines.clone(), Undo::Start(machines)))
+    }
+
+    fn kill(&self, sim: &mut Sim<'_>, machine: u64) -> &'static str {
+        self.world.set_live(machine, None);
+        sim.crash(host(machine));
+        self.world.change_machine(machine, |machine| {
+            machine.disk = machine.disk.next_life();
+        });
+        "kill"
+    }
+
+    fn lose_power(&self, sim: &mut Sim<'_>, machine: u64) -> &'static str {
+        self.world.set_live(machine, None);
+        sim.crash(host(machine));
+        self.world.change_machine(machine, |machine| {
+            machine.disk = machine.disk.lose_power();
+        });
+        "power loss"
     }
 
     fn crash_gateway(&mut self, sim: &mut Sim<'_>) -> Option<Fault> {
@@ -304,6 +391,39 @@ impl Chaos {
         Some(("hold", vec![machine], Undo::Release(links)))
     }
 
+    /// Nothing goes in or out, and no sync ends, but timers run: as near as it comes to a process
+    /// that is stopped.
+    fn pause(&mut self, sim: &mut Sim<'_>, machine: u64, others: &[u64]) -> Option<Fault> {
+        let gateways = (0..self.world.gateways()).map(gateway_host);
+        let callers = ["raw".to_owned(), "bulk".to_owned()];
+        let all = others
+            .iter()
+            .map(|other| host(*other))
+            .chain(gateways)
+            .chain(callers);
+        let links = self.free(all.map(|other| (host(machine), other)).collect())?;
+        for (a, b) in &links {
+            sim.hold(a.as_str(), b.as_str());
+        }
+        let disk = self.world.machine(machine).disk;
+        disk.set_health(|health| health.stalls = true);
+        Some(("pause", vec![machine], Undo::Resume(machine, links)))
+    }
+
+    /// A bit of the log flips, and the process starts again: on one machine at a time.
+    fn rot(&mut self, sim: &mut Sim<'_>, machine: u64) -> Option<Fault> {
+        let is_rotten = |one: &Active| matches!(one.undo, Undo::Mirror(..));
+        if self.active.iter().any(is_rotten) {
+            return None;
+        }
+        let rot = self.world.machine(machine).disk.rot()?;
+        self.kill(sim, machine);
+        self.world.change_machine(machine, |machine| {
+            machine.rot = Some(rot.file.clone());
+        });
+        Some(("rot", vec![machine], Undo::Mirror(machine, rot)))
+    }
+
     fn delay(&mut self, sim: &mut Sim<'_>, machine: u64, others: &[u64]) -> Option<Fault> {
         let other = self.rng.pick(others)?;
         let (a, b) = (host(machine), host(other));
@@ -312,8 +432,9 @@ impl Chaos {
         Some(("delay", vec![machine, other], Undo::Hasten(a, b)))
     }
 
-    /// The wall clock of one machine at a time: a minority.
-    fn step_clock(&mut self, machine: u64) -> Option<Fault> {
+    /// The wall clock of one machine at a time: a minority. Now and then the leader goes away when
+    /// the others have heard of it: log time may step where a term starts, and nowhere else.
+    fn step_clock(&mut self, machine: u64, now: Duration) -> Option<Fault> {
         let is_off = |one: &Active| matches!(one.undo, Undo::SetClock(_));
         if self.active.iter().any(is_off) {
             return None;
@@ -322,6 +443,9 @@ impl Chaos {
             -3_600_000, 3_600_000, -3_000, 3_000, -700, 700, 400, 86_400_000,
         ];
         let skew_ms = self.rng.pick(&steps)?;
+        if self.rng.percent(50) {
+            self.heir_at = Some(now + HEARD);
+        }
         self.world.machine(machine).clock.set_skew_ms(skew_ms);
         Some(("clock step", vec![machine], Undo::SetClock(machine)))
     }
@@ -362,7 +486,7 @@ impl Chaos {
         let same =
             |a: &(String, String), b: &(String, String)| a == b || (a.0 == b.1 && a.1 == b.0);
         let taken = self.active.iter().flat_map(|one| match &one.undo {
-            Undo::Mend(links) | Undo::Release(links) => links.as_slice(),
+            Undo::Mend(links) | Undo::Release(links) | Undo::Resume(_, links) => links.as_slice(),
             _ => &[],
         });
         let taken: Vec<_> = taken.collect();

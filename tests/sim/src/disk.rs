@@ -7,18 +7,19 @@ use std::time::Duration;
 
 use quotum_replica::disk::{BoxFuture, Disk, File, Source};
 
-use crate::bug::Bug;
 use crate::rng::Rng;
 
 /// Unsynced writes reach the disk in pieces of this size, each or not.
 const BLOCK: usize = 512;
+
+/// How often a sync that stalls looks whether it may end.
+const STALL_LOOK: Duration = Duration::from_millis(1);
 
 /// One life of a disk: what was opened in a life before fails.
 #[derive(Clone)]
 pub(crate) struct SimDisk {
     state: Arc<Mutex<State>>,
     life: u64,
-    bug: Option<Bug>,
 }
 
 struct State {
@@ -48,6 +49,18 @@ pub(crate) struct Health {
     pub(crate) fails: bool,
     /// No file can grow, and no new one be made.
     pub(crate) is_full: bool,
+    /// No sync ends.
+    pub(crate) stalls: bool,
+}
+
+/// One bit that has flipped where it was synced.
+#[derive(Debug, Clone)]
+pub(crate) struct Rot {
+    pub(crate) file: String,
+    at: usize,
+    mask: u8,
+    /// What the byte is since then.
+    rotten: u8,
 }
 
 struct SimFile {
@@ -68,6 +81,7 @@ impl Health {
             sync_us,
             fails: false,
             is_full: false,
+            stalls: false,
         }
     }
 }
@@ -75,7 +89,7 @@ impl Health {
 // === impl SimDisk ===
 
 impl SimDisk {
-    pub(crate) fn new(seed: u64, node: u64, health: Health, bug: Option<Bug>) -> Self {
+    pub(crate) fn new(seed: u64, node: u64, health: Health) -> Self {
         let state = State {
             now: BTreeMap::new(),
             durable: BTreeMap::new(),
@@ -86,7 +100,6 @@ impl SimDisk {
         Self {
             state: Arc::new(Mutex::new(state)),
             life: 0,
-            bug,
         }
     }
 
@@ -113,7 +126,43 @@ impl SimDisk {
         Self {
             state: self.state.clone(),
             life: state.life,
-            bug: self.bug,
+        }
+    }
+
+    /// Flips a bit of a log segment that is closed: everything in it was synced long ago.
+    pub(crate) fn rot(&self) -> Option<Rot> {
+        let mut guard = self.state();
+        let State { now, rng, .. } = &mut *guard;
+        let mut segments: Vec<&String> =
+            now.keys().filter(|name| name.starts_with("log-")).collect();
+        segments.pop();
+        let file = (*rng.pick(&segments)?).clone();
+        let mut data = now[&file].lock().expect("one thread");
+        let records = records(&data.now);
+        // The last one closes the segment, and nothing in it shows that it was synced.
+        let (start, bytes) = rng.pick(records.get(..records.len().saturating_sub(1))?)?;
+        let at = start + usize::try_from(rng.below(bytes as u64)).ok()?;
+        let mask = 1 << rng.below(8);
+        let rotten = data.now[at] ^ mask;
+        (data.now[at], data.synced[at]) = (rotten, rotten);
+        Some(Rot {
+            file,
+            at,
+            mask,
+            rotten,
+        })
+    }
+
+    /// Flips it back, as a mirror of the disk would, if nobody has written there.
+    pub(crate) fn mend(&self, rot: &Rot) {
+        let state = self.state();
+        let Some(content) = state.now.get(&rot.file) else {
+            return;
+        };
+        let mut data = content.lock().expect("one thread");
+        if data.now.get(rot.at) == Some(&rot.rotten) {
+            data.now[rot.at] ^= rot.mask;
+            data.synced[rot.at] ^= rot.mask;
         }
     }
 
@@ -148,6 +197,26 @@ impl SimDisk {
         drop(guard);
         self.next_life()
     }
+}
+
+/// Where the records of a log segment are, without what pads them: as `quotum_replica` writes them,
+/// a length of 4 bytes first, and a header of 32 in all.
+fn records(segment: &[u8]) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(header) = segment.get(at..at + 32)
+        && header[8..16] == segment[8..16]
+        && header[8..16] != [0; 8]
+    {
+        let body = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
+        let bytes = 32 + usize::try_from(body).expect("small");
+        if at + bytes > segment.len() {
+            break;
+        }
+        found.push((at, bytes));
+        at = (at + bytes).next_multiple_of(8);
+    }
+    found
 }
 
 fn missing(name: &str) -> io::Error {
@@ -245,11 +314,10 @@ impl File for SimFile {
                 let pause_us = state.rng.between(longest_us / 4, longest_us);
                 (pause_us, std::mem::take(&mut state.health.fails))
             };
-            if self.disk.bug == Some(Bug::AckBeforeSync) {
-                return Ok(());
-            }
             tokio::time::sleep(Duration::from_micros(pause_us)).await;
-            drop(self.disk.alive()?);
+            while self.disk.alive()?.health.stalls {
+                tokio::time::sleep(STALL_LOOK).await;
+            }
             if fails {
                 return Err(io::Error::other("the disk failed to sync"));
             }

@@ -50,6 +50,10 @@ fn document(max: u64) -> String {
             ),
         ),
         ("shared", limit("shared", "3s", 9, scope)),
+        (
+            "sliding",
+            limit("sliding", "2s", max, r#","algorithm":"sliding""#),
+        ),
     ];
     let tools: Vec<String> = tools
         .iter()
@@ -114,7 +118,7 @@ impl Fleet {
     }
 
     pub(crate) fn tool(rng: &mut Rng) -> &'static str {
-        let tools = ["one", "bundle", "units", "shadowed", "shared"];
+        let tools = ["one", "bundle", "units", "shadowed", "shared", "sliding"];
         rng.pick(&tools).expect("there are tools")
     }
 }

@@ -16,10 +16,12 @@
 //!
 //! # Layout
 //! * [`run`]: one run. [`world`]: what its hosts share. [`chaos`]: what goes wrong.
-//! * [`node`], [`gateway`], [`caller`], [`bulk`]: the hosts. [`fleet`]: what agents may do.
+//! * [`node`], [`gateway`], [`caller`], [`bulk`], [`operator`]: the hosts. [`fleet`]: what agents may
+//!   do.
 //! * [`disk`], [`clock`], [`wire`], [`rng`]: the simulated seams, and [`real_time`], which is none.
 //! * [`record`]: the history.
-//! * [`bug`]: what can be broken on purpose. [`many`]: many seeds. [`arguments`]: the command line.
+//! * [`many`]: many seeds. [`arguments`]: the command line. What can be broken on purpose is in
+//!   `quotum_limit::bugs`.
 
 #[cfg(not(tokio_unstable))]
 compile_error!(
@@ -28,7 +30,6 @@ compile_error!(
 );
 
 mod arguments;
-mod bug;
 mod bulk;
 mod caller;
 mod chaos;
@@ -38,6 +39,7 @@ mod fleet;
 mod gateway;
 mod many;
 mod node;
+mod operator;
 mod real_time;
 mod record;
 mod rng;
@@ -71,11 +73,11 @@ fn main() -> ExitCode {
             };
         }
     };
-    let done = match &arguments {
+    let done = arguments.check().and_then(|()| match &arguments {
         arguments if arguments.list_bugs => list_bugs(),
         arguments if arguments.one => one(arguments),
         arguments => many::run(arguments),
-    };
+    });
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -88,7 +90,7 @@ fn main() -> ExitCode {
 }
 
 fn list_bugs() -> std::io::Result<bool> {
-    for (name, _, what) in bug::ALL {
+    for (_, name, what) in quotum_limit::bugs::ALL {
         writeln!(std::io::stdout(), "{name:24} {what}")?;
     }
     Ok(true)
@@ -102,7 +104,10 @@ fn one(arguments: &Arguments) -> std::io::Result<bool> {
             .with_max_level(tracing::Level::DEBUG)
             .init();
     }
-    let run = run::run(arguments.seed, arguments.bug()?);
+    if let Some(name) = &arguments.bug {
+        quotum_limit::bugs::select(name);
+    }
+    let run = run::run(arguments.seed);
     if let Some(path) = &arguments.history {
         let file = std::io::BufWriter::new(std::fs::File::create(path)?);
         quotum_checker::history::write(&run.events, file)?;

@@ -24,7 +24,6 @@ struct Summary {
 
 /// Runs the seeds, and says whether all was well.
 pub(crate) fn run(arguments: &Arguments) -> io::Result<bool> {
-    arguments.bug()?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = arguments.jobs.unwrap_or(cores).max(1);
     let mut summary = Summary::default();

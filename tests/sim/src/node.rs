@@ -24,7 +24,7 @@ use crate::world::{COUNTERS_MAX, SEGMENT_BYTES, Stage, World, client_address, pe
 /// How often a node is looked at for what it leads.
 const LOOK: Duration = Duration::from_millis(10);
 
-fn admin() -> Token {
+pub(crate) fn admin() -> Token {
     Token::from_random(TokenKind::Admin, &[9; 32])
 }
 
@@ -52,7 +52,7 @@ fn config(world: &World, machine: u64) -> ServerConfig {
             },
             timings: world.timings(),
         },
-        bootstrap: is_founder.then(|| Bootstrap {
+        bootstrap: is_founder.then_some(Bootstrap {
             expect: peers.len(),
             peers,
         }),
@@ -101,10 +101,17 @@ pub(crate) async fn run(world: World, machine: u64) -> turmoil::Result {
                 cause = error.source();
             }
             recorder.trace(|| format!("n{machine} does not start: {why}"));
-            world.change_machine(machine, |machine| machine.refused = Some(why));
+            assert!(
+                here.rot.is_none_or(|file| why.contains(&file)),
+                "n{machine} does not name the file that is rotten: {why}"
+            );
             return Ok(());
         }
     };
+    assert!(
+        here.rot.is_none(),
+        "n{machine} starts on a log that is rotten"
+    );
     serve(services.clients, clients);
     serve(services.peers, peers);
     world.set_live(machine, Some(server.node().clone()));

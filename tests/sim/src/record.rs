@@ -23,12 +23,25 @@ struct Inner {
     events: Vec<Event>,
     entries: BTreeSet<(u32, u64)>,
     requests: u64,
+    seen: Seen,
     /// What is no part of the history, but must be the same in every run of a seed.
     trace: Vec<String>,
 }
 
 /// The checker's model does not know of reservations.
-const ONE_SHARD: &str = "calls of one shard reserve nothing";
+const ONE_SHARD: &str = "a call of one shard reserves nothing";
+
+/// What a run must have had to count, as far as it does not come by itself.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Seen {
+    /// Terms of shard 0 that somebody led.
+    pub(crate) terms: BTreeSet<u64>,
+    pub(crate) installs: usize,
+    pub(crate) unknown: usize,
+}
+
+/// Entries from one digest of the state to the next: replicas that have parted stay apart.
+const DIGEST_EVERY: u64 = 4;
 
 /// Watches one node.
 pub(crate) struct Watcher {
@@ -46,12 +59,18 @@ impl Recorder {
 
     pub(crate) fn note_at(&self, at_us: u64, what: What) {
         let mut inner = self.inner.lock().expect("one thread");
+        inner.seen.note(&what);
         inner.events.push(Event { at_us, what });
     }
 
     pub(crate) fn trace(&self, line: impl FnOnce() -> String) {
         let line = format!("{} {}", true_us(), line());
         self.inner.lock().expect("one thread").trace.push(line);
+    }
+
+    /// What there has been so far.
+    pub(crate) fn seen(&self) -> Seen {
+        self.inner.lock().expect("one thread").seen.clone()
     }
 
     /// The number of the next request.
@@ -95,6 +114,27 @@ impl Recorder {
     }
 }
 
+// === impl Seen ===
+
+impl Seen {
+    fn note(&mut self, what: &What) {
+        match what {
+            What::Leader { shard: 0, term, .. } => drop(self.terms.insert(*term)),
+            What::Snapshot { .. } => self.installs += 1,
+            What::Answered {
+                answer: Answer::Unknown,
+                ..
+            } => self.unknown += 1,
+            _ => {}
+        }
+    }
+
+    /// Whether the leader has changed, a snapshot was installed, and an outcome is unknown.
+    pub(crate) fn is_enough(&self) -> bool {
+        self.terms.len() > 1 && self.installs > 0 && self.unknown > 0
+    }
+}
+
 // === impl Watcher ===
 
 impl Observe for Watcher {
@@ -118,7 +158,10 @@ impl Observe for Watcher {
             index: entry.index,
             term: Some(entry.term),
             entry: Some(u64::from(crc32fast::hash(bytes))),
-            state: Some(digest(entry.machine)),
+            state: entry
+                .index
+                .is_multiple_of(DIGEST_EVERY)
+                .then(|| digest(entry.machine)),
         });
     }
 

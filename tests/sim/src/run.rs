@@ -9,10 +9,11 @@ use quotum_telemetry::{BuildInfo, Exposition};
 use serde::{Deserialize, Serialize};
 use turmoil::Sim;
 
-use crate::bug::Bug;
 use crate::chaos::Chaos;
-use crate::world::{DRIFT_PPM, FAULTS, HEAL, PEACE, SETTLE, Stage, World, gateway_host, host};
-use crate::{bulk, caller, gateway, node};
+use crate::world::{
+    DRIFT_PPM, FAULTS, HEAL, MORE_FAULTS, PEACE, SETTLE, Stage, World, gateway_host, host,
+};
+use crate::{bulk, caller, gateway, node, operator};
 
 /// What one run showed: the line of its process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -44,7 +45,7 @@ const LAST: Duration = Duration::from_millis(300);
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// Runs one seed. Once for each process: see the meta-test.
-pub(crate) fn run(seed: u64, bug: Option<Bug>) -> Run {
+pub(crate) fn run(seed: u64) -> Run {
     std::panic::set_hook(Box::new(|info| {
         // Seen by whoever runs one seed; a process of many is asked for its errors if it breaks.
         let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{info}\n").as_bytes());
@@ -54,7 +55,7 @@ pub(crate) fn run(seed: u64, bug: Option<Bug>) -> Run {
     // The first one measures the clocks of the operating system, which stand still from here on.
     drop(Exposition::new(&build_info()));
     crate::real_time::set(Duration::ZERO);
-    let world = World::new(seed, bug);
+    let world = World::new(seed);
     let recorder = world.recorder().clone();
     let at_us = |sim: &Sim<'_>| u64::try_from(sim.elapsed().as_micros()).unwrap_or(u64::MAX);
     recorder.note_at(
@@ -70,18 +71,21 @@ pub(crate) fn run(seed: u64, bug: Option<Bug>) -> Run {
     let mut trouble = Vec::new();
     let mut chaos = Chaos::new(world.clone());
     let mut supervised = Duration::ZERO;
-    let ends = FAULTS + HEAL + PEACE + SETTLE;
-    while sim.elapsed() < ends {
+    // When there is enough of faults, as soon as that is known.
+    let mut healed = FAULTS + MORE_FAULTS;
+    while sim.elapsed() < healed + HEAL + PEACE + SETTLE {
         let now = sim.elapsed();
-        if now < FAULTS {
+        let ends = healed + HEAL + PEACE + SETTLE;
+        if now < FAULTS || (now < healed && !recorder.seen().is_enough()) {
             chaos.step(&mut sim);
         } else if world.stage() == Stage::Faults {
+            healed = now;
             chaos.end_all(&mut sim);
             world.set_stage(Stage::Healed);
             let within_us = u64::try_from(HEAL.as_micros()).unwrap_or(u64::MAX);
             let phase = Phase::Healed;
             recorder.note_at(at_us(&sim), What::Phase { phase, within_us });
-        } else if now >= FAULTS + HEAL + PEACE && world.stage() == Stage::Healed {
+        } else if now >= healed + HEAL + PEACE && world.stage() == Stage::Healed {
             world.set_stage(Stage::Settled);
             let phase = Phase::Settled;
             let within_us = 0;
@@ -129,7 +133,7 @@ fn build<'a>(world: &World) -> Sim<'a> {
         .tcp_capacity(65_536)
         .enable_random_order();
     let mut sim = builder.build();
-    for machine in 1..=world.founders() {
+    for machine in 1..=world.machines() {
         let world = world.clone();
         sim.host(host(machine), move || node::run(world.clone(), machine));
     }
@@ -143,6 +147,10 @@ fn build<'a>(world: &World) -> Sim<'a> {
     }
     let callers = world.clone();
     sim.host("raw", move || caller::run(callers.clone(), 0));
+    if world.machines() > world.founders() {
+        let operated = world.clone();
+        sim.host("operator", move || operator::run(operated.clone()));
+    }
     let filler = world.clone();
     sim.host("bulk", move || bulk::run(filler.clone()));
     sim
@@ -150,13 +158,12 @@ fn build<'a>(world: &World) -> Sim<'a> {
 
 /// Starts processes that have ended by themselves, as whoever runs them would.
 fn supervise(sim: &mut Sim<'_>, world: &World, chaos: &Chaos) {
-    for machine in 1..=world.founders() {
+    for machine in 1..=world.machines() {
         if chaos.is_down(machine) || sim.is_host_running(host(machine)) {
             continue;
         }
         world.change_machine(machine, |machine| {
             machine.disk = machine.disk.next_life();
-            machine.refused = None;
         });
         sim.bounce(host(machine));
     }

@@ -8,7 +8,6 @@ use quotum_replica::Node;
 use quotum_replica::node::Timings;
 use tokio::sync::Notify;
 
-use crate::bug::Bug;
 use crate::clock::SimClock;
 use crate::disk::{Health, SimDisk};
 use crate::record::Recorder;
@@ -16,6 +15,9 @@ use crate::rng::Rng;
 
 /// How long faults happen.
 pub(crate) const FAULTS: Duration = Duration::from_secs(14);
+
+/// How much longer, at the most, if not enough has happened by then.
+pub(crate) const MORE_FAULTS: Duration = Duration::from_secs(12);
 
 /// How long the cluster has to serve again, once faults have ended.
 pub(crate) const HEAL: Duration = Duration::from_secs(4);
@@ -46,6 +48,8 @@ struct Inner {
     shards: u32,
     gateways: usize,
     founders: u64,
+    /// Whether there is a machine more than founders, and somebody who adds and removes nodes.
+    has_operator: bool,
     timings: Timings,
     recorder: Recorder,
     machines: Mutex<BTreeMap<u64, Machine>>,
@@ -72,8 +76,8 @@ pub(crate) struct Machine {
     pub(crate) disk: SimDisk,
     /// How often a process was started on it.
     pub(crate) lives: u64,
-    /// Why its node cannot start, if it cannot.
-    pub(crate) refused: Option<String>,
+    /// The file of its disk that is rotten.
+    pub(crate) rot: Option<String>,
     /// Asks the process to leave in peace.
     pub(crate) leave: Arc<Notify>,
 }
@@ -100,9 +104,12 @@ pub(crate) fn peer_address(machine: u64) -> String {
 // === impl World ===
 
 impl World {
-    pub(crate) fn new(seed: u64, bug: Option<Bug>) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut rng = Rng::new(seed, 1);
         let founders = if rng.percent(20) { 5 } else { 3 };
+        let has_operator = rng.percent(25);
+        // All items of a tool are in one shard: the checker's model knows no reservations.
+        let shards = if rng.percent(20) { 2 } else { 1 };
         let machine = |number: u64| {
             let drift = i64::try_from(rng.below(2 * DRIFT_PPM + 1)).unwrap_or(0);
             let drift_ppm = drift - i64::try_from(DRIFT_PPM).unwrap_or(0);
@@ -110,20 +117,22 @@ impl World {
             let health = Health::good(rng.between(200, 6_000));
             let machine = Machine {
                 clock: SimClock::new(skew_ms, drift_ppm, rng.below(1 << 40)),
-                disk: SimDisk::new(seed, number, health, bug),
+                disk: SimDisk::new(seed, number, health),
                 lives: 0,
-                refused: None,
+                rot: None,
                 leave: Arc::default(),
             };
             (number, machine)
         };
-        let machines = (1..=founders).map(machine).collect();
+        let machines = (1..=founders + u64::from(has_operator))
+            .map(machine)
+            .collect();
         let inner = Inner {
             seed,
-            // With two, calls reserve: the checker's model does not know of that yet.
-            shards: 1,
+            shards,
             gateways: 2,
             founders,
+            has_operator,
             timings: Timings::STANDARD,
             recorder: Recorder::default(),
             machines: Mutex::new(machines),
@@ -163,6 +172,11 @@ impl World {
     /// The machines whose nodes found the cluster.
     pub(crate) fn founders(&self) -> u64 {
         self.inner.founders
+    }
+
+    /// All machines: the founders first.
+    pub(crate) fn machines(&self) -> u64 {
+        self.founders() + u64::from(self.inner.has_operator)
     }
 
     pub(crate) fn machine(&self, number: u64) -> Machine {

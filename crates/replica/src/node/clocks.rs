@@ -39,6 +39,8 @@ impl Readings for World {
         let reference_ms = self
             .reference()
             .now_ms(&voters, self.id, self.clock.as_ref());
+        #[cfg(quotum_bugs)]
+        let reference_ms = crate::bugs::reference_ms(reference_ms, self.clock.as_ref());
         Reading {
             monotonic_us: self.clock.monotonic_us(),
             // A node alone has nobody to compare its wall clock with: it counts at a start only.

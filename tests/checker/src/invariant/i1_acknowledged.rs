@@ -53,7 +53,7 @@ pub(super) fn check(index: &Index, _replay: &Replay) -> Vec<Violation> {
                 continue;
             };
             let (units, max, at_us) = windows.entry(counted).or_default();
-            *units += item.units;
+            *units = units.saturating_add(item.units);
             *max = item.max.max(*max);
             *at_us = told.at_us.max(*at_us);
         }

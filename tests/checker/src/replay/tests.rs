@@ -58,3 +58,36 @@ fn a_dedup_entry_that_is_lost_is_a_repeat() {
     sample.entry(1, 5_100, vec![open(1), first, anew]);
     assert_eq!(kinds(&sample), [Kind::Repeat]);
 }
+
+#[test]
+fn less_than_nothing_is_invalid_whatever_became_of_its_id() {
+    let negative = || vec![item("k", 5, 1_u64.wrapping_neg())];
+    let mut sample = Sample::new();
+    let refused = acquire((1, 1), negative(), Answer::Invalid);
+    let back = refund((1, 1), Answer::Refunded { units: 0 });
+    let again = acquire((1, 1), negative(), Answer::Invalid);
+    sample.entry(1, 5_100, vec![open(1), refused, back, again]);
+    assert_eq!(kinds(&sample), []);
+    let taken = acquire((1, 2), negative(), admitted(&[6], 5, 900));
+    sample.entry(2, 5_200, vec![taken]);
+    assert_eq!(kinds(&sample), [Kind::Over]);
+}
+
+#[test]
+fn a_sliding_unit_is_given_back_beyond_the_end_of_a_fixed_window() {
+    let sliding = || {
+        let mut item = item("k", 1, 1);
+        item.sliding = true;
+        vec![item]
+    };
+    let mut sample = Sample::new();
+    let take = acquire((1, 1), sliding(), admitted(&[0], 1, 1_016));
+    sample.entry(1, 5_900, vec![open(1), take]);
+    let back = refund((1, 1), Answer::Refunded { units: 1 });
+    let again = acquire((1, 2), sliding(), admitted(&[0], 1, 1_016));
+    sample.entry(2, 6_100, vec![back, again]);
+    let index = Index::new(&sample.events).unwrap();
+    let refunded = |one: &Admission| one.refunded;
+    let admissions = Replay::new(&index).admissions;
+    assert_eq!(admissions.iter().map(refunded).collect::<Vec<_>>(), [1, 0]);
+}
