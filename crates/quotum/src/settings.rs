@@ -8,7 +8,7 @@
 //! * [`counter`], [`gateway`]: the keys of each kind of process, and what is made of them.
 //! * [`addresses`]: `HOST:PORT` and what there is to say about it. [`authorities`]: files of
 //!   certificates. `secret`: what both kinds share.
-//! * [`tls`]: files of certificates, and what may do without.
+//! * [`tls`]: files of certificates, and what may do without. `trial`: what holds of any text.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,6 +27,8 @@ pub(crate) mod gateway;
 pub(crate) mod key;
 mod secret;
 pub(crate) mod tls;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod trial;
 
 #[cfg(test)]
 mod tests;

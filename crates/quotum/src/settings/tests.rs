@@ -543,3 +543,21 @@ fn every_key_is_in_the_guide_with_its_default() {
         assert_eq!(rows, keys.len(), "keys that do not exist");
     }
 }
+
+#[test]
+fn the_seeds_of_the_fuzzer_hold_what_is_fuzzed() {
+    let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/settings");
+    let seeds: Vec<_> = fs::read_dir(seeds).unwrap().collect();
+    assert!(seeds.len() >= 3);
+    for seed in seeds {
+        super::trial::both(&fs::read_to_string(seed.unwrap().path()).unwrap());
+    }
+    // The two that are right are accepted, else nothing of what is accepted were tried.
+    let environment = super::trial::environment();
+    let seed = include_str!("../../fuzz/corpus/settings/counter");
+    let settings = Settings::parse(seed, "f".to_owned(), counter::KEYS, &environment).unwrap();
+    CounterSettings::of(settings).unwrap();
+    let seed = include_str!("../../fuzz/corpus/settings/gateway");
+    let settings = Settings::parse(seed, "f".to_owned(), gateway::KEYS, &environment).unwrap();
+    GatewaySettings::of(settings, &environment).unwrap();
+}
