@@ -145,9 +145,19 @@ pub struct Position {
 #[serde(rename_all = "snake_case")]
 pub enum Ask {
     Open,
-    Acquire { items: Vec<Item> },
+    Acquire {
+        items: Vec<Item>,
+    },
+    /// As an acquire, for a time. Callers acquire; of a call whose counters live in two shards the
+    /// logs say this, and then that it is confirmed.
+    Reserve {
+        items: Vec<Item>,
+    },
+    Confirm,
     Refund,
-    Peek { items: Vec<Item> },
+    Peek {
+        items: Vec<Item>,
+    },
 }
 
 /// One limit of an acquire.
@@ -190,6 +200,17 @@ pub enum Answer {
         /// Answered from the client's memory of an earlier denial.
         #[serde(default)]
         cached: bool,
+    },
+    /// All units are held, to be confirmed within that time.
+    Reserved {
+        hold_for_ms: u64,
+        items: Vec<ItemState>,
+    },
+    /// Nothing but units that are held and not confirmed stands in the way: nothing is decided.
+    Contended {
+        binding: usize,
+        retry_after_ms: u64,
+        items: Vec<ItemState>,
     },
     Refunded {
         units: u64,
@@ -272,8 +293,8 @@ impl Ask {
     /// The items, where it has any.
     pub fn items(&self) -> &[Item] {
         match self {
-            Self::Acquire { items } | Self::Peek { items } => items,
-            Self::Open | Self::Refund => &[],
+            Self::Acquire { items } | Self::Reserve { items } | Self::Peek { items } => items,
+            Self::Open | Self::Confirm | Self::Refund => &[],
         }
     }
 }
@@ -284,10 +305,23 @@ impl Answer {
     /// The states of the items, where it has any.
     pub fn states(&self) -> &[ItemState] {
         match self {
-            Self::Admitted { items, .. } | Self::Denied { items, .. } | Self::Peeked { items } => {
-                items
-            }
+            Self::Admitted { items, .. }
+            | Self::Denied { items, .. }
+            | Self::Reserved { items, .. }
+            | Self::Contended { items, .. }
+            | Self::Peeked { items } => items,
             _ => &[],
+        }
+    }
+
+    pub(crate) fn states_mut(&mut self) -> &mut [ItemState] {
+        match self {
+            Self::Admitted { items, .. }
+            | Self::Denied { items, .. }
+            | Self::Reserved { items, .. }
+            | Self::Contended { items, .. }
+            | Self::Peeked { items } => items,
+            _ => &mut [],
         }
     }
 
@@ -297,6 +331,11 @@ impl Answer {
 
     pub fn is_denied(&self) -> bool {
         matches!(self, Self::Denied { .. })
+    }
+
+    /// Whether units are taken, for good or for a time.
+    pub fn takes(&self) -> bool {
+        matches!(self, Self::Admitted { .. } | Self::Reserved { .. })
     }
 
     /// The same decision, whatever time it was told at: durations shrink from telling to telling.
@@ -309,7 +348,8 @@ impl Answer {
         };
         match (self, other) {
             (Self::Admitted { items: a, .. }, Self::Admitted { items: b, .. }) => alike(a, b),
-            (Self::Denied { items: a, .. }, Self::Denied { items: b, .. }) => alike(a, b),
+            (Self::Denied { items: a, .. }, Self::Denied { items: b, .. })
+            | (Self::Reserved { items: a, .. }, Self::Reserved { items: b, .. }) => alike(a, b),
             _ => self == other,
         }
     }

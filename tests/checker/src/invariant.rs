@@ -1,7 +1,7 @@
 //! What must hold of every history, whatever the faults.
 //!
 //! Each file is one invariant: a function from a history to its violations. Names are those of the
-//! promises: G1 to G3 of the limits, I1 to I12 of the system around them, NU of never under.
+//! promises: G1 to G3 of the limits, I1 to I13 of the system around them, NU of never under.
 
 use crate::index::Index;
 use crate::replay::Replay;
@@ -13,6 +13,7 @@ mod g3_sliding;
 mod i10_bounds;
 mod i11_liveness;
 mod i12_denials;
+mod i13_explained;
 mod i1_acknowledged;
 mod i2_kept;
 mod i3_once;
@@ -20,12 +21,14 @@ mod i4_time;
 mod i5_order;
 mod i6_digests;
 mod i7_log;
+mod i8_holds;
+mod i9_used;
 mod never_under;
 
 type Invariant = fn(&Index, &Replay) -> Vec<Violation>;
 
 /// All of them, by name.
-pub const ALL: [(&str, Invariant); 14] = [
+pub const ALL: [(&str, Invariant); 17] = [
     ("G1", g1_attribution::check),
     ("G2", g2_real_time::check),
     ("G3", g3_sliding::check),
@@ -36,9 +39,12 @@ pub const ALL: [(&str, Invariant); 14] = [
     ("I5", i5_order::check),
     ("I6", i6_digests::check),
     ("I7", i7_log::check),
+    ("I8", i8_holds::check),
+    ("I9", i9_used::check),
     ("I10", i10_bounds::check),
     ("I11", i11_liveness::check),
     ("I12", i12_denials::check),
+    ("I13", i13_explained::check),
     ("NU", never_under::check),
 ];
 

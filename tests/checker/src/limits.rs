@@ -18,3 +18,6 @@ pub const SLEW_PPM: u64 = 2_000;
 
 /// What readings in milliseconds may be off, and the reference clock by the way of a message.
 pub const CLOCK_SLACK_US: u64 = 250_000;
+
+/// How long units are held that are reserved and not confirmed, in milliseconds of log time.
+pub const HOLD_MS: u64 = 1_000;

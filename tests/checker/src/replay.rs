@@ -3,15 +3,21 @@
 //!
 //! It forgets nothing: where the product may forget an id, the model checks that it was due. It
 //! has no word on how sliding limits round, so it takes an answer with one as it stands.
+//!
+//! # Layout
+//! * [`model`]: counters, ids and holds, and what a command must be told by them.
 
 use std::collections::BTreeMap;
 
-use crate::history::{Answer, Ask, Command, Id, Item, ItemState, Position};
+use crate::history::{Answer, Ask, Command, Id, Item, Position};
 use crate::index::Index;
-use crate::limits::{DEDUP_MS, EPOCH_IDLE_MS, UNITS_MAX};
+use crate::limits::{HOLD_MS, UNITS_MAX};
 
+mod model;
 #[cfg(test)]
 mod tests;
+
+use model::{Charge, Counter, Epoch, Model, Stored, place};
 
 /// The log, decided again.
 #[derive(Debug, Default)]
@@ -36,6 +42,8 @@ pub enum Kind {
     Refund,
     /// An id was called expired before it was due.
     Expiry,
+    /// Units were held for longer or shorter than they are, or kept though nobody confirmed them.
+    Hold,
     /// The right decision with the wrong numbers.
     Numbers,
 }
@@ -47,7 +55,7 @@ pub struct Difference {
     pub what: String,
 }
 
-/// Units charged by the log.
+/// Units charged by the log, for good or for a time.
 #[derive(Debug, Clone)]
 pub struct Admission {
     pub at_us: u64,
@@ -59,43 +67,10 @@ pub struct Admission {
     pub sliding: bool,
     pub units: u64,
     pub max: u64,
-    /// Units given back within the same window.
-    pub refunded: u64,
-}
-
-#[derive(Debug, Default)]
-struct Model {
-    counters: BTreeMap<Place, Counter>,
-    ids: BTreeMap<Id, Stored>,
-    epochs: BTreeMap<u64, Epoch>,
-}
-
-type Place = (String, u64, bool);
-
-#[derive(Debug, Clone, Copy)]
-struct Counter {
-    end_ms: u64,
-    charged: u64,
-    revision: u64,
-    max: u64,
-}
-
-#[derive(Debug)]
-struct Stored {
-    ask: Ask,
-    answer: Answer,
-    at_ms: u64,
-    /// Where in the admissions what it charged stands, with the end of each window.
-    charges: Vec<(usize, Place, u64)>,
-    is_cancelled: bool,
-}
-
-#[derive(Debug, Default)]
-struct Epoch {
-    acked_seq: u64,
-    seen_ms: u64,
-    /// The highest seq seen by then, in the order of time.
-    seen: Vec<(u64, u64)>,
+    /// Reserved, and not confirmed so far.
+    pub is_held: bool,
+    /// Given back within the same window, or no longer held: after so many admissions of all.
+    pub freed: Option<usize>,
 }
 
 /// Where the model is in the log.
@@ -104,6 +79,18 @@ struct Here {
     at_us: u64,
     now_ms: u64,
     position: Position,
+}
+
+// === impl Admission ===
+
+impl Admission {
+    /// The units that were never given back.
+    pub fn kept(&self) -> u64 {
+        match self.freed {
+            Some(_) => 0,
+            None => self.units,
+        }
+    }
 }
 
 // === impl Replay ===
@@ -123,6 +110,7 @@ impl Replay {
                     index: *at,
                 },
             };
+            replay.end_holds(model, here.now_ms);
             for command in &entry.commands {
                 replay.step(model, here, command);
             }
@@ -159,9 +147,30 @@ impl Replay {
                     self.differ(Kind::Repeat, here, format!("epoch {epoch} is opened twice"));
                 }
             }
-            (Ask::Acquire { items }, Some(id)) => self.acquire(model, here, id, items, command),
+            (Ask::Acquire { items } | Ask::Reserve { items }, Some(id)) => {
+                self.acquire(model, here, id, items, command);
+            }
+            (Ask::Confirm, Some(id)) => self.confirm(model, here, id, &command.answer),
             (Ask::Refund, Some(id)) => self.refund(model, here, id, &command.answer),
-            (Ask::Peek { .. } | Ask::Acquire { .. } | Ask::Refund, _) => {}
+            (
+                Ask::Peek { .. }
+                | Ask::Acquire { .. }
+                | Ask::Reserve { .. }
+                | Ask::Confirm
+                | Ask::Refund,
+                _,
+            ) => {}
+        }
+    }
+
+    /// Gives back what was held up to now and is not confirmed.
+    fn end_holds(&mut self, model: &mut Model, now_ms: u64) {
+        while let Some(id) = model.end_hold(now_ms) {
+            if let Some(stored) = model.ids.get_mut(&id) {
+                stored.is_cancelled = true;
+                let charges = std::mem::take(&mut stored.charges);
+                self.give_back(model, now_ms, &charges);
+            }
         }
     }
 
@@ -203,7 +212,7 @@ impl Replay {
             return;
         }
         if let Some(stored) = model.ids.get(&id) {
-            let fault = stored.contradiction(here.now_ms, items, answer);
+            let fault = stored.contradiction(here.now_ms, &command.ask, answer);
             if let Some(fault) = fault {
                 self.differ(Kind::Repeat, here, format!("{id:?} again: {fault}"));
             }
@@ -212,7 +221,13 @@ impl Replay {
         if matches!(answer, Answer::Exhausted) {
             return;
         }
-        let charges = self.decide(model, here, id, items, answer);
+        let charges = self.decide(model, here, (id, items), command);
+        if matches!(answer, Answer::Contended { .. }) {
+            return;
+        }
+        if let Answer::Reserved { .. } = answer {
+            model.holds.insert((here.now_ms + HOLD_MS, id));
+        }
         model.ids.insert(
             id,
             Stored {
@@ -237,31 +252,21 @@ impl Replay {
         &mut self,
         model: &mut Model,
         here: Here,
-        id: Id,
-        items: &[Item],
-        answer: &Answer,
-    ) -> Vec<(usize, Place, u64)> {
-        let expected = model.expect(here.now_ms, items);
+        (id, items): (Id, &[Item]),
+        Command { ask, answer, .. }: &Command,
+    ) -> Vec<Charge> {
+        let expected = model.expect(here.now_ms, ask);
         let is_sliding = items.iter().any(|item| item.sliding);
-        if !is_sliding {
-            let kind = match (&expected, answer) {
-                (expected, answer) if expected == answer => None,
-                (Answer::Denied { .. }, Answer::Admitted { .. }) => Some(Kind::Over),
-                (Answer::Admitted { .. }, Answer::Denied { .. }) => Some(Kind::Under),
-                (expected, answer) if expected.is_same_decision(answer) => Some(Kind::Wait),
-                _ => Some(Kind::Numbers),
-            };
-            if let Some(kind) = kind {
-                let what = format!("{id:?} is answered {answer:?}, not {expected:?}");
-                self.differ(kind, here, what);
-            }
+        if let Some(kind) = difference(&expected, answer).filter(|_| !is_sliding) {
+            let what = format!("{id:?} is answered {answer:?}, not {expected:?}");
+            self.differ(kind, here, what);
         }
         let mut charges = Vec::new();
         for (at, item) in items.iter().enumerate() {
             let end_ms = item.end_ms(here.now_ms);
             let counter = model.learn(item, here.now_ms);
             let fits = answer.states().get(at).is_some_and(|state| state.fits);
-            if !answer.is_admitted() || !fits || item.units == 0 {
+            if !answer.takes() || !fits || item.units == 0 {
                 continue;
             }
             if let Some(counter) = counter {
@@ -276,7 +281,12 @@ impl Replay {
                 model.counters.insert(place(item), counter);
             }
             let max = model.counters[&place(item)].max;
-            charges.push((self.admissions.len(), place(item), end_ms));
+            charges.push(Charge {
+                admission: self.admissions.len(),
+                place: place(item),
+                end_ms,
+                units: item.units,
+            });
             self.admissions.push(Admission {
                 at_us: here.at_us,
                 log_ms: here.now_ms,
@@ -287,10 +297,52 @@ impl Replay {
                 sliding: item.sliding,
                 units: item.units,
                 max,
-                refunded: 0,
+                is_held: matches!(answer, Answer::Reserved { .. }),
+                freed: None,
             });
         }
         charges
+    }
+
+    fn confirm(&mut self, model: &mut Model, here: Here, id: Id, answer: &Answer) {
+        let why_expired = model.why_expired(id, here.now_ms);
+        if let Some(epoch) = model.epochs.get_mut(&id.epoch) {
+            epoch.see(id.seq, 0, here.now_ms);
+        }
+        match answer {
+            Answer::Expired if why_expired => return,
+            Answer::Expired => {
+                return self.differ(Kind::Expiry, here, format!("{id:?} is expired too early"));
+            }
+            _ => {}
+        }
+        let stored = model.ids.get_mut(&id).filter(|stored| !stored.is_cancelled);
+        let expected = match &stored {
+            None => Answer::Cancelled,
+            Some(stored) => stored.confirmed(here.now_ms),
+        };
+        let is_sliding = stored
+            .as_ref()
+            .is_some_and(|stored| stored.ask.items().iter().any(|item| item.sliding));
+        let is_right = *answer == expected
+            || is_sliding && answer.is_admitted() && answer.is_same_decision(&expected);
+        if !is_right {
+            let kind = match answer.is_same_decision(&expected) {
+                true => Kind::Wait,
+                false => Kind::Hold,
+            };
+            let what = format!("the confirmation of {id:?} is told {answer:?}, not {expected:?}");
+            self.differ(kind, here, what);
+        }
+        let (Some(stored), true) = (stored, answer.is_admitted()) else {
+            return;
+        };
+        stored.answer = answer.clone();
+        stored.at_ms = here.now_ms;
+        for charge in &stored.charges {
+            self.admissions[charge.admission].is_held = false;
+        }
+        model.holds.retain(|(_, held)| *held != id);
     }
 
     fn refund(&mut self, model: &mut Model, here: Here, id: Id, answer: &Answer) {
@@ -317,191 +369,60 @@ impl Replay {
             is_cancelled: true,
         });
         stored.is_cancelled = true;
-        let mut expected = 0;
-        let mut has_sliding = false;
-        for (at, place, end_ms) in std::mem::take(&mut stored.charges) {
-            let admission = &mut self.admissions[at];
-            has_sliding |= admission.sliding;
-            let end_ms = match admission.sliding {
-                // It shares no window with what is taken from then on.
-                true => admission.log_ms + admission.window_ms,
-                false => end_ms,
-            };
-            if end_ms <= here.now_ms {
-                continue;
-            }
-            expected += admission.units;
-            admission.refunded = admission.units;
-            if let Some(counter) = model.counters.get_mut(&place)
-                && counter.end_ms == end_ms
-            {
-                counter.charged = counter.charged.saturating_sub(admission.units);
-            }
-        }
+        let charges = std::mem::take(&mut stored.charges);
+        model.holds.retain(|(_, held)| *held != id);
+        let has_sliding = charges.iter().any(|charge| charge.place.2);
+        let expected = self.give_back(model, here.now_ms, &charges);
         if units != expected && !has_sliding {
             let what = format!("{id:?} gives back {units} units, not {expected}");
             self.differ(Kind::Refund, here, what);
         }
     }
-}
 
-// === impl Model ===
-
-impl Model {
-    /// Whether an id may be forgotten: its epoch is unknown or idle, or it was acknowledged, or it
-    /// is older than ids are kept.
-    fn why_expired(&self, id: Id, now_ms: u64) -> bool {
-        let Some(epoch) = self.epochs.get(&id.epoch) else {
-            return true;
-        };
-        now_ms.saturating_sub(epoch.seen_ms) >= EPOCH_IDLE_MS
-            || id.seq <= epoch.acked_seq
-            || epoch.is_overtaken(id.seq, now_ms)
-    }
-
-    fn is_acked(&self, id: Id) -> bool {
-        let epoch = self.epochs.get(&id.epoch);
-        epoch.is_some_and(|epoch| id.seq <= epoch.acked_seq)
-    }
-
-    fn standing(&self, item: &Item, now_ms: u64) -> Option<&Counter> {
-        let counter = self.counters.get(&place(item))?;
-        (counter.end_ms > now_ms).then_some(counter)
-    }
-
-    fn in_force(&self, item: &Item, now_ms: u64) -> (u64, u64) {
-        match self.standing(item, now_ms) {
-            None => (0, item.max),
-            Some(counter) if item.revision > counter.revision => (counter.charged, item.max),
-            Some(counter) if item.revision == counter.revision => {
-                (counter.charged, item.max.min(counter.max))
-            }
-            Some(counter) => (counter.charged, counter.max),
-        }
-    }
-
-    /// Notes the newest revision on a counter that stands.
-    fn learn(&mut self, item: &Item, now_ms: u64) -> Option<&mut Counter> {
-        self.standing(item, now_ms)?;
-        let (_, max) = self.in_force(item, now_ms);
-        let counter = self.counters.get_mut(&place(item))?;
-        counter.max = max;
-        counter.revision = counter.revision.max(item.revision);
-        Some(counter)
-    }
-
-    /// What a first acquire must be told.
-    fn expect(&self, now_ms: u64, items: &[Item]) -> Answer {
-        let mut states = Vec::new();
-        let mut binding: Option<(usize, Option<u64>)> = None;
-        for (at, item) in items.iter().enumerate() {
-            let same = |other: &&Item| place(other) == place(item);
-            let units: u64 = items.iter().filter(same).map(|item| item.units).sum();
-            let (charged, max) = self.in_force(item, now_ms);
-            let remaining = max.saturating_sub(charged);
-            let fits = units <= remaining;
-            let rest_ms = item.end_ms(now_ms).saturating_sub(now_ms);
-            states.push((
-                units,
-                ItemState {
-                    fits,
-                    remaining,
-                    max,
-                    reset_after_ms: rest_ms,
-                },
-            ));
-            if fits || item.shadow {
+    /// Gives back what still counts, and says how many units that are.
+    fn give_back(&mut self, model: &mut Model, now_ms: u64, charges: &[Charge]) -> u64 {
+        let mut units = 0;
+        let after = self.admissions.len();
+        for charge in charges {
+            let admission = &mut self.admissions[charge.admission];
+            let end_ms = match admission.sliding {
+                // It shares no window with what is taken from then on.
+                true => admission.log_ms + admission.window_ms,
+                false => charge.end_ms,
+            };
+            if end_ms <= now_ms {
                 continue;
             }
-            let wait_ms = (units <= max).then_some(rest_ms);
-            let is_longer = match (binding, wait_ms) {
-                (None, _) | (Some((_, Some(_))), None) => true,
-                (Some((_, Some(longest))), Some(wait)) => wait > longest,
-                (Some((_, None)), _) => false,
-            };
-            if is_longer {
-                binding = Some((at, wait_ms));
+            units += charge.units;
+            admission.freed = Some(after);
+            if let Some(counter) = model.counters.get_mut(&charge.place)
+                && counter.end_ms == charge.end_ms
+            {
+                counter.charged = counter.charged.saturating_sub(charge.units);
             }
         }
-        if let Some((binding, retry_after_ms)) = binding {
-            return Answer::Denied {
-                binding,
-                retry_after_ms,
-                items: states.into_iter().map(|(_, state)| state).collect(),
-                cached: false,
-            };
-        }
-        let rest_ms = states.iter().map(|(_, state)| state.reset_after_ms).min();
-        let after = |(units, state): (u64, ItemState)| ItemState {
-            remaining: state.remaining - if state.fits { units } else { 0 },
-            ..state
-        };
-        Answer::Admitted {
-            valid_for_ms: Some(rest_ms.unwrap_or(0).saturating_sub(1)),
-            items: states.into_iter().map(after).collect(),
-        }
+        units
     }
 }
 
-fn place(item: &Item) -> Place {
-    (item.key.clone(), item.window_ms, item.sliding)
-}
-
-// === impl Epoch ===
-
-impl Epoch {
-    fn new(now_ms: u64) -> Self {
-        Self {
-            seen_ms: now_ms,
-            ..Self::default()
-        }
+/// How an answer to a first acquire is not the one that was expected.
+fn difference(expected: &Answer, answer: &Answer) -> Option<Kind> {
+    let holds_for = |answer: &Answer| match answer {
+        Answer::Reserved { hold_for_ms, .. } => Some(*hold_for_ms),
+        _ => None,
+    };
+    let is_contended = |answer: &Answer| matches!(answer, Answer::Contended { .. });
+    if expected == answer {
+        return None;
     }
-
-    fn see(&mut self, seq: u64, acked_seq: u64, now_ms: u64) {
-        self.seen_ms = now_ms;
-        self.acked_seq = self.acked_seq.max(acked_seq);
-        let highest = self.seen.last().map_or(0, |(_, seq)| *seq);
-        if seq > highest {
-            self.seen.push((now_ms, seq));
-        }
-    }
-
-    /// Whether a seq at least as high was seen so long ago that this one may be forgotten.
-    fn is_overtaken(&self, seq: u64, now_ms: u64) -> bool {
-        let first = self.seen.iter().find(|(_, seen)| *seen >= seq);
-        first.is_some_and(|(at_ms, _)| now_ms.saturating_sub(*at_ms) >= DEDUP_MS)
-    }
-}
-
-// === impl Stored ===
-
-impl Stored {
-    /// What is wrong with the answer to a repeat.
-    fn contradiction(&self, now_ms: u64, items: &[Item], answer: &Answer) -> Option<String> {
-        if self.is_cancelled {
-            return (*answer != Answer::Cancelled)
-                .then(|| format!("{answer:?} after it was refunded"));
-        }
-        if *answer == Answer::Invalid {
-            return (self.ask.items() == items).then(|| "it is called another command".to_owned());
-        }
-        let passed_ms = now_ms.saturating_sub(self.at_ms);
-        let later = |state: &ItemState| ItemState {
-            reset_after_ms: state.reset_after_ms.saturating_sub(passed_ms),
-            ..*state
-        };
-        let same_times = self
-            .answer
-            .states()
-            .iter()
-            .map(later)
-            .eq(answer.states().iter().copied());
-        if !self.answer.is_same_decision(answer) || !same_times {
-            let first = &self.answer;
-            return Some(format!(
-                "{answer:?}, but {passed_ms} ms before it was {first:?}"
-            ));
-        }
-        None
-    }
+    Some(match (expected.takes(), answer.takes()) {
+        (false, true) => Kind::Over,
+        (true, true) if holds_for(expected) != holds_for(answer) => Kind::Hold,
+        (true, false) if answer.is_denied() || is_contended(answer) => Kind::Under,
+        // A denial must not rest on units that are merely held.
+        (false, false) if is_contended(expected) && answer.is_denied() => Kind::Under,
+        (false, false) if is_contended(expected) != is_contended(answer) => Kind::Hold,
+        _ if expected.is_same_decision(answer) => Kind::Wait,
+        _ => Kind::Numbers,
+    })
 }

@@ -59,6 +59,35 @@ pub(crate) fn acquire(id: (u64, u64), items: Vec<Item>, answer: Answer) -> Comma
     }
 }
 
+pub(crate) fn reserved(remaining: &[u64], max: u64, reset_after_ms: u64) -> Answer {
+    Answer::Reserved {
+        hold_for_ms: 1_000,
+        items: states(true, remaining, max, reset_after_ms),
+    }
+}
+
+pub(crate) fn contended(remaining: u64, max: u64, reset_after_ms: u64) -> Answer {
+    Answer::Contended {
+        binding: 0,
+        retry_after_ms: 1_000,
+        items: states(false, &[remaining], max, reset_after_ms),
+    }
+}
+
+pub(crate) fn reserve(id: (u64, u64), items: Vec<Item>, answer: Answer) -> Command {
+    Command {
+        ask: Ask::Reserve { items },
+        ..acquire(id, Vec::new(), answer)
+    }
+}
+
+pub(crate) fn confirm(id: (u64, u64), answer: Answer) -> Command {
+    Command {
+        ask: Ask::Confirm,
+        ..acquire(id, Vec::new(), answer)
+    }
+}
+
 pub(crate) fn refund(id: (u64, u64), answer: Answer) -> Command {
     Command {
         id: Some(name(id)),
@@ -156,12 +185,33 @@ impl Sample {
         log_ms: u64,
         commands: Vec<Command>,
     ) -> &mut Self {
+        let position = Position {
+            shard: 0,
+            term,
+            index,
+        };
+        self.entry_at(position, log_ms, commands)
+    }
+
+    /// An entry of another shard, in term 1.
+    pub(crate) fn entry_of_shard(
+        &mut self,
+        shard: u32,
+        index: u64,
+        log_ms: u64,
+        commands: Vec<Command>,
+    ) -> &mut Self {
+        let position = Position {
+            shard,
+            term: 1,
+            index,
+        };
+        self.entry_at(position, log_ms, commands)
+    }
+
+    fn entry_at(&mut self, position: Position, log_ms: u64, commands: Vec<Command>) -> &mut Self {
         self.push(What::Entry {
-            position: Position {
-                shard: 0,
-                term,
-                index,
-            },
+            position,
             log_ms,
             commands,
             is_late: false,

@@ -128,9 +128,7 @@ mod tests {
             sample.forward(1);
         }
         sample.wait_us(1_000_000);
-        let later = admitted(&[0], 1, 990);
-        let next = acquire((1, 2), vec![item("k", 1, 1)], later);
-        sample.entry(2, 6_010, vec![next]);
+        sample.entry(2, 6_010, vec![open(2)]);
         if is_late {
             sample.forward(1);
         }

@@ -87,7 +87,7 @@ fn a_sliding_unit_is_given_back_beyond_the_end_of_a_fixed_window() {
     let again = acquire((1, 2), sliding(), admitted(&[0], 1, 1_016));
     sample.entry(2, 6_100, vec![back, again]);
     let index = Index::new(&sample.events).unwrap();
-    let refunded = |one: &Admission| one.refunded;
+    let is_freed = |one: &Admission| one.freed.is_some();
     let admissions = Replay::new(&index).admissions;
-    assert_eq!(admissions.iter().map(refunded).collect::<Vec<_>>(), [1, 0]);
+    assert_eq!(admissions.iter().map(is_freed).collect::<Vec<_>>(), [true, false]);
 }
