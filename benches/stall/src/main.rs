@@ -16,6 +16,7 @@ use quotum_limit::{
 };
 use quotum_replica::clock::RealClock;
 use quotum_replica::disk::real::RealDisk;
+use quotum_replica::limits::FEATURE_LEVEL;
 use quotum_replica::node::Timings;
 use quotum_replica::observe::{Observe, Step};
 use quotum_replica::{Dialer, Durability, LogConfig, Member, Node, NodeConfig, Seams, ShardId};
@@ -136,6 +137,7 @@ async fn start(folder: &Path, observer: Arc<Applied>) -> Result<Node, Failure> {
             segment_bytes: LogConfig::DEFAULT_SEGMENT_BYTES,
         },
         timings: Timings::STANDARD,
+        feature_level: FEATURE_LEVEL,
     };
     let seams = Seams {
         disk: Arc::new(RealDisk::open(folder)?),

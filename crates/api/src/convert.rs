@@ -300,6 +300,7 @@ impl TryFrom<counter::Outcome> for limit::Outcome {
                     Ok(Bound::Epochs) => limit::Bound::Epochs,
                     Ok(Bound::Ids) => limit::Bound::Ids,
                     Ok(Bound::Tenant) => limit::Bound::Tenant,
+                    Ok(Bound::Level) => limit::Bound::Level,
                     Ok(Bound::Unspecified) | Err(_) => {
                         return Err(error("exhausted.bound", "unknown bound"));
                     }
@@ -366,6 +367,7 @@ fn bound_to_wire(bound: limit::Bound) -> outcome::exhausted::Bound {
         limit::Bound::Epochs => outcome::exhausted::Bound::Epochs,
         limit::Bound::Ids => outcome::exhausted::Bound::Ids,
         limit::Bound::Tenant => outcome::exhausted::Bound::Tenant,
+        limit::Bound::Level => outcome::exhausted::Bound::Level,
     }
 }
 

@@ -71,6 +71,7 @@ fn node_to_wire((id, member, health): (u64, Member, Result<Health, String>)) -> 
             version: health.version,
             clock_offset_ms: health.clock_offset_ms,
             standings: health.standings.iter().map(standing).collect(),
+            feature_level: health.feature_level,
         }),
         failure,
     }
@@ -107,6 +108,7 @@ impl Cluster for ClusterService {
             nodes: nodes.collect(),
             shards,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            feature_level: self.node.feature_level(),
         }))
     }
 

@@ -14,6 +14,7 @@ use quotum_limit::Caps;
 use quotum_registry::secret::token::{Token, TokenKind};
 use quotum_replica::clock::RealClock;
 use quotum_replica::disk::memory::MemoryDisk;
+use quotum_replica::limits::FEATURE_LEVEL;
 use quotum_replica::node::Timings;
 use quotum_replica::{Dialer, Durability, LogConfig, Member, NodeConfig, Seams};
 use quotum_telemetry::{BuildInfo, Exposition, Readiness};
@@ -116,6 +117,7 @@ impl Cluster {
                         segment_bytes: 1 << 20,
                     },
                     timings: Timings::STANDARD,
+                    feature_level: FEATURE_LEVEL,
                 },
                 bootstrap: Some(Bootstrap {
                     peers: peers.clone(),

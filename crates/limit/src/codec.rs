@@ -34,6 +34,7 @@ pub struct Entry<'a> {
     pub stamp: Stamp,
     pub caps: Caps,
     commands_left: usize,
+    level_max: u32,
     input: Reader<'a>,
 }
 
@@ -76,6 +77,9 @@ impl Batch {
 // === impl Entry ===
 
 impl<'a> Entry<'a> {
+    /// What is wrong with a command that [`Entry::up_to_level`] does not let through.
+    pub const ABOVE_LEVEL: &'static str = "a command of a higher feature level";
+
     /// Encodes so many commands.
     pub fn encode<'c>(
         stamp: Stamp,
@@ -114,8 +118,14 @@ impl<'a> Entry<'a> {
             stamp,
             caps,
             commands_left,
+            level_max: u32::MAX,
             input,
         })
+    }
+
+    /// Refuses commands of a higher feature level: see [`Command::level`].
+    pub fn up_to_level(self, level_max: u32) -> Self {
+        Self { level_max, ..self }
     }
 
     /// How many commands have not been read.
@@ -126,7 +136,11 @@ impl<'a> Entry<'a> {
     /// Reads the next commands into `commands`, `most` or as many as are left.
     pub fn read(&mut self, most: usize, commands: &mut Vec<Command>) -> Result<(), DecodeError> {
         for _ in 0..most.min(self.commands_left) {
-            commands.push(Command::decode(&mut self.input)?);
+            let command = Command::decode(&mut self.input)?;
+            if command.level() > self.level_max {
+                return Err(self.input.error(Self::ABOVE_LEVEL));
+            }
+            commands.push(command);
             self.commands_left -= 1;
             if self.commands_left == 0 {
                 self.input.end()?;

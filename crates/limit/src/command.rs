@@ -107,6 +107,14 @@ impl Command {
             Self::Open { .. } | Self::Confirm { .. } | Self::Refund { .. } => &[],
         }
     }
+
+    /// The feature level from which on a cluster's log may hold this: all nodes know it then.
+    pub fn level(&self) -> u32 {
+        match self {
+            Self::Open { .. } | Self::Acquire { .. } | Self::Refund { .. } | Self::Peek { .. } => 1,
+            Self::Reserve { .. } | Self::Confirm { .. } => 2,
+        }
+    }
 }
 
 /// The bounds that an operator sets. They travel with each log entry, so that replicas whose
@@ -206,6 +214,8 @@ pub enum Bound {
     Epochs,
     /// Items remembered with request ids, of one caller or in all.
     Ids,
+    /// Some node of the cluster does not know this kind of command yet: see [`Command::level`].
+    Level,
 }
 
 /// Why a command is no command.

@@ -17,6 +17,10 @@ use crate::server::ServerSpec;
 #[serde(rename_all = "snake_case")]
 pub enum Command {
     Apply(Apply),
+    /// Lets the cluster's logs hold what nodes know from this feature level on. Never lowers it.
+    RaiseLevel {
+        level: u32,
+    },
 }
 
 /// Changes that are made all or not at all, in their order.

@@ -36,6 +36,8 @@ use index::Index;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
     revision: u64,
+    /// 0, where it was never raised.
+    feature_level: u32,
     servers: BTreeMap<Name, Arc<Server>>,
     policies: BTreeMap<Name, Arc<Policy>>,
     grants: BTreeMap<GrantId, Arc<Grant>>,
@@ -55,6 +57,11 @@ impl State {
     /// How many commands have changed anything.
     pub fn revision(&self) -> u64 {
         self.revision
+    }
+
+    /// What the logs of this cluster may hold: see [`crate::Command::RaiseLevel`].
+    pub fn feature_level(&self) -> u32 {
+        self.feature_level.max(1)
     }
 
     pub fn server(&self, name: &str) -> Option<&Arc<Server>> {

@@ -20,6 +20,8 @@ pub struct Applier {
     snapshots: SnapshotStore,
     /// Where keys go in hash tables; no outcome depends on it.
     seed: u64,
+    /// The highest feature level that this node knows.
+    known: u32,
     watch: Watch,
     /// The index of the last entry applied.
     progress: Arc<watch::Sender<u64>>,
@@ -40,6 +42,7 @@ impl Applier {
         machine: Machine,
         snapshots: SnapshotStore,
         seed: u64,
+        known: u32,
         watch: Watch,
     ) -> io::Result<Self> {
         let mut applied = Applied {
@@ -48,7 +51,7 @@ impl Applier {
             membership: StoredMembership::default(),
         };
         if let Some((meta, image)) = snapshots.current()? {
-            let restored = applied.machine.restore(&image.load()?, seed);
+            let restored = applied.machine.restore(&image.load()?, seed, known);
             restored.map_err(io::Error::other)?;
             applied.last = meta.last_log_id;
             applied.membership = meta.last_membership;
@@ -59,6 +62,7 @@ impl Applier {
             shared: Arc::new(Mutex::new(applied)),
             snapshots,
             seed,
+            known,
             watch,
             progress,
         })
@@ -79,6 +83,14 @@ impl Applier {
         self.snapshots.receive(meta)
     }
 
+    /// The feature level of the cluster, where this is the registry's group.
+    pub(crate) fn feature_level(&self) -> u32 {
+        match &self.read().machine {
+            Machine::Registry(state) => state.feature_level(),
+            Machine::Counters(_) => unreachable!("the registry's group has a registry"),
+        }
+    }
+
     /// A machine of this group's kind that has built nothing.
     pub(crate) fn empty(&self) -> Machine {
         match &self.read().machine {
@@ -90,11 +102,11 @@ impl Applier {
     /// A state from a snapshot, decoded beside the tasks that serve.
     async fn decode(&self, image: Image) -> io::Result<Machine> {
         let mut fresh = self.empty();
-        let seed = self.seed;
+        let (seed, known) = (self.seed, self.known);
         let (done, decoded) = oneshot::channel();
         let task = async move {
             let restored = image.load().and_then(|state| {
-                let restored = fresh.restore(&state, seed);
+                let restored = fresh.restore(&state, seed, known);
                 restored.map_err(io::Error::other)
             });
             // Nobody waits any more when the node stops.
@@ -138,7 +150,7 @@ impl RaftStateMachine<TypeConfig> for Applier {
                         let payload = carried.insert(payload.0);
                         #[cfg(quotum_bugs)]
                         crate::bugs::read_local_clock(&mut applied.machine, &self.watch);
-                        applied.machine.apply(payload, is_answered).map_err(|error| {
+                        applied.machine.apply(payload, is_answered, self.known).map_err(|error| {
                             tracing::error!(%error, index = entry.log_id.index(), "this node stops");
                             io::Error::other(error)
                         })?
@@ -189,7 +201,9 @@ impl RaftStateMachine<TypeConfig> for Applier {
         // Freed without the lock: it may be large.
         drop(old);
         let index = meta.last_log_id.map_or(0, |id| id.index());
-        self.watch.installed(self.snapshots.shard, index);
+        let shard = self.snapshots.shard;
+        tracing::info!(%shard, index, "a snapshot is installed");
+        self.watch.installed(shard, index);
         self.progress.send_replace(index);
         Ok(())
     }

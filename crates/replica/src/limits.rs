@@ -75,6 +75,9 @@ pub const HELLO_DEADLINE: Duration = Duration::from_millis(500);
 /// The protocol between peers that this build speaks.
 pub const PEER_PROTOCOL: u32 = 1;
 
+/// The highest feature level that this build knows: see `node/level.rs`.
+pub const FEATURE_LEVEL: u32 = 2;
+
 /// How long the first message of a replication stream may take, with all its entries.
 pub const STREAM_OPEN_DEADLINE: Duration = Duration::from_secs(2);
 

@@ -31,11 +31,13 @@ pub(crate) enum Frozen {
 // === impl Machine ===
 
 impl Machine {
-    /// Applies one entry. `is_answered`: somebody reads the outcomes of counters.
+    /// Applies one entry, on a node that knows feature levels up to `known`. `is_answered`: somebody
+    /// reads the outcomes of counters.
     pub(crate) fn apply(
         &mut self,
         payload: &Bytes,
         is_answered: bool,
+        known: u32,
     ) -> Result<Reply, Undecodable> {
         let undecodable = |cause: String| Undecodable {
             what: "an entry of the log",
@@ -44,6 +46,7 @@ impl Machine {
         match self {
             Self::Counters(state) => {
                 let entry = Entry::open(payload).map_err(|e| undecodable(e.to_string()))?;
+                let entry = entry.up_to_level(known);
                 let answered = if is_answered {
                     entry.commands_left()
                 } else {
@@ -56,7 +59,10 @@ impl Machine {
                     }
                 };
                 let applied = state.apply_entry(entry, answer);
-                applied.map_err(|e| undecodable(e.to_string()))?;
+                applied.map_err(|error| match error.what {
+                    Entry::ABOVE_LEVEL => undecodable(above(known)),
+                    _ => undecodable(error.to_string()),
+                })?;
                 Ok(Reply::Counters {
                     stamp: state.last_stamp(),
                     outcomes,
@@ -65,6 +71,11 @@ impl Machine {
             Self::Registry(state) => {
                 let command = quotum_registry::Command::decode(payload)
                     .map_err(|e| undecodable(e.to_string()))?;
+                if let quotum_registry::Command::RaiseLevel { level } = command
+                    && level > known
+                {
+                    return Err(undecodable(above(known)));
+                }
                 Ok(Reply::Registry(Box::new(state.apply(&command))))
             }
         }
@@ -90,8 +101,13 @@ impl Machine {
         }
     }
 
-    /// Takes the state of a snapshot.
-    pub(crate) fn restore(&mut self, bytes: &[u8], seed: u64) -> Result<(), Undecodable> {
+    /// Takes the state of a snapshot, on a node that knows feature levels up to `known`.
+    pub(crate) fn restore(
+        &mut self,
+        bytes: &[u8],
+        seed: u64,
+        known: u32,
+    ) -> Result<(), Undecodable> {
         let undecodable = |cause: String| Undecodable {
             what: "a snapshot",
             cause,
@@ -101,11 +117,23 @@ impl Machine {
                 *state = Counters::decode(bytes, seed).map_err(|e| undecodable(e.to_string()))?;
             }
             Self::Registry(state) => {
-                *state = Registry::decode(bytes).map_err(|e| undecodable(e.to_string()))?;
+                let restored = Registry::decode(bytes).map_err(|e| undecodable(e.to_string()))?;
+                if restored.feature_level() > known {
+                    return Err(undecodable(above(known)));
+                }
+                *state = restored;
             }
         }
         Ok(())
     }
+}
+
+/// Why a node cannot follow its cluster.
+fn above(known: u32) -> String {
+    format!(
+        "the cluster is above feature level {known}, which is all that this node knows: start it as \
+         a version that knows more, without a lower `feature_level_max`"
+    )
 }
 
 // === impl Frozen ===

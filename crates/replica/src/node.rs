@@ -1,4 +1,9 @@
 //! One node: its identity, its groups, its peers, and the tasks that belong to it.
+//!
+//! # Layout
+//! * `identity`, `founding`, `members`: who it is, and who belongs together. `level`: what all of
+//!   them know. * `clocks`: the reference clock. `upkeep`: snapshots. `backup`: all of a cluster.
+//! * `health`, `status`, `watchers`: what it tells.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,7 +21,9 @@ use tokio_util::task::TaskTracker;
 use crate::apply::Applier;
 use crate::clock::SharedClock;
 use crate::disk::SharedDisk;
-use crate::limits::{ENTRY_BYTES_MAX, HELLO_DEADLINE, LOG_KEEP_ENTRIES, PEER_PROTOCOL, SHARDS_MAX};
+use crate::limits::{
+    ENTRY_BYTES_MAX, FEATURE_LEVEL, HELLO_DEADLINE, LOG_KEEP_ENTRIES, PEER_PROTOCOL, SHARDS_MAX,
+};
 use crate::log::{Log, LogConfig, LogError, ShardId};
 use crate::machine::Machine;
 use crate::network::{ClusterId, Dialer, Network, Peers};
@@ -30,6 +37,7 @@ mod clocks;
 mod founding;
 mod health;
 mod identity;
+mod level;
 mod members;
 mod status;
 #[cfg(test)]
@@ -58,6 +66,8 @@ pub struct NodeConfig {
     pub caps: Caps,
     pub log: LogConfig,
     pub timings: Timings,
+    /// The highest feature level that this node takes part in, at most [`FEATURE_LEVEL`].
+    pub feature_level: u32,
 }
 
 /// The timings of the consensus.
@@ -88,6 +98,8 @@ pub enum NodeError {
     Identity(#[from] IdentityError),
     #[error("shards: a cluster has from 1 to {SHARDS_MAX}")]
     Shards,
+    #[error("feature_level: this build knows 1 to {FEATURE_LEVEL}")]
+    FeatureLevel,
     #[error("timings: {0}")]
     Timings(String),
     #[error("{0}")]
@@ -144,6 +156,9 @@ impl Node {
         if config.shards == 0 || config.shards > SHARDS_MAX {
             return Err(NodeError::Shards);
         }
+        if !(1..=FEATURE_LEVEL).contains(&config.feature_level) {
+            return Err(NodeError::FeatureLevel);
+        }
         let raft_config = raft_config(config.timings)?;
         let identity = Identity::load(&seams.disk, &config, mix(seams.seed)).await?;
         let id = identity.node;
@@ -162,7 +177,13 @@ impl Node {
             };
             let snapshots = SnapshotStore::open(seams.disk.clone(), shard)?;
             let seed = mix(seams.seed ^ 0x5eed);
-            let applier = Applier::open(machine, snapshots, seed, watch.clone())?;
+            let applier = Applier::open(
+                machine,
+                snapshots,
+                seed,
+                config.feature_level,
+                watch.clone(),
+            )?;
             let network = Network {
                 peers: peers.clone(),
                 shard,
@@ -187,11 +208,12 @@ impl Node {
         let bounds = Bounds {
             caps: config.caps,
             entry_bytes_max: entry_bytes_max(config.log.segment_bytes),
+            registry: groups[&ShardId::REGISTRY].applier.clone(),
         };
         let mut proposers = Vec::new();
         for shard in 0..config.shards {
             let group = groups[&ShardId(shard)].clone();
-            let (proposer, task) = Proposer::new(group, bounds, world.clone());
+            let (proposer, task) = Proposer::new(group, bounds.clone(), world.clone());
             tasks.spawn(Runtime::scope(mix(seams.seed ^ u64::from(shard)), task));
             proposers.push(proposer);
         }
@@ -317,6 +339,7 @@ impl Node {
             client_address: self.member().client_address.clone(),
             wall_ms: self.inner.world.clock.wall_ms(),
             incarnation: self.member().incarnation,
+            feature_level: self.inner.config.feature_level,
         }
     }
 
@@ -333,6 +356,8 @@ impl Node {
         self.spawn(async move { node.keep_clocks().await });
         let node = self.clone();
         self.spawn(async move { node.keep_log_short().await });
+        let node = self.clone();
+        self.spawn(async move { node.keep_level().await });
     }
 
     /// Runs a task that ends with the node.

@@ -65,11 +65,13 @@ pub(crate) struct Group {
     pub(crate) watch: Watch,
 }
 
-/// What an operator bounds.
-#[derive(Debug, Clone, Copy)]
+/// What bounds a shard's entries.
+#[derive(Clone)]
 pub(crate) struct Bounds {
     pub(crate) caps: Caps,
     pub(crate) entry_bytes_max: usize,
+    /// The registry, which has the cluster's feature level.
+    pub(crate) registry: Applier,
 }
 
 /// What the proposer of a shard is asked for.
@@ -234,7 +236,7 @@ async fn run(
             queued.push_back(more);
         }
         let (batch, waiting) = gather(&mut queued, bounds.entry_bytes_max);
-        let result = propose(&group, bounds.caps, readings.as_ref(), &mut term, batch).await;
+        let result = propose(&group, &bounds, readings.as_ref(), &mut term, batch).await;
         answer(waiting, result);
     }
 }
@@ -289,7 +291,7 @@ pub(crate) fn estimate(command: &Command) -> usize {
 
 async fn propose(
     group: &Group,
-    caps: Caps,
+    bounds: &Bounds,
     readings: &dyn Readings,
     term: &mut Option<Term>,
     messages: Messages,
@@ -311,8 +313,10 @@ async fn propose(
         return Err(group.not_leader());
     };
     let stamp = term.clock.stamp(readings.reading(group, false));
+    // It only rises: what this node has applied of the registry may be less, and never more.
+    let level = bounds.registry.feature_level();
     let (messages, refused) = match &group.applier.read().machine {
-        Machine::Counters(state) => sift(state, stamp.log, messages),
+        Machine::Counters(state) => sift(state, stamp.log, level, messages),
         Machine::Registry(_) => (messages, Vec::new()),
     };
     let count = messages.iter().map(Vec::len).sum();
@@ -320,7 +324,7 @@ async fn propose(
         return Ok(all_refused(group, refused));
     }
     let commands = (count, messages.iter().flatten());
-    let payload = Bytes::from(Entry::encode(stamp, caps, commands));
+    let payload = Bytes::from(Entry::encode(stamp, bounds.caps, commands));
     #[cfg(quotum_bugs)]
     let entry = payload.clone();
     let written = group.write(payload, Some(term.leader));

@@ -1,9 +1,10 @@
 //! Refusing before proposing: while a bound is reached, what would only be refused needs no place
-//! in the log.
+//! in the log; and what some node does not know yet must have none.
 //!
-//! Promises: refused here is what applying it would refuse too, as far as this leader has applied
-//! the log; repeats, refunds and everything that needs no room pass. Every now and then all of it
-//! is proposed, so that log time goes on and makes room.
+//! Promises: refused for want of room is what applying it would refuse too, as far as this leader
+//! has applied the log; repeats, refunds and everything that needs no room pass. Every now and then
+//! all of it is proposed, so that log time goes on and makes room. Commands above the cluster's
+//! feature level are never proposed.
 
 use quotum_limit::{Bound, Command, LogTime, Outcome, State};
 
@@ -20,18 +21,25 @@ pub(crate) type Refused = Vec<(usize, Bound)>;
 pub(crate) fn sift(
     state: &State,
     at: LogTime,
+    level: u32,
     mut messages: Vec<Vec<Command>>,
 ) -> (Vec<Vec<Command>>, Refused) {
     let is_fresh = at.since(state.last_stamp().log) <= REFUSE_FRESH_MS;
+    let is_full = is_fresh && state.is_full();
+    let is_above = |command: &Command| command.level() > level;
     let mut refused = Vec::new();
-    if !is_fresh || !state.is_full() {
+    if !is_full && !messages.iter().flatten().any(is_above) {
         return (messages, refused);
     }
     let mut places = 0..;
     for message in &mut messages {
         message.retain(|command| {
             let place = places.next().expect("places do not end");
-            let bound = state.refuses(command);
+            let bound = match is_above(command) {
+                true => Some(Bound::Level),
+                false if is_full => state.refuses(command),
+                false => None,
+            };
             refused.extend(bound.map(|bound| (place, bound)));
             bound.is_none()
         });

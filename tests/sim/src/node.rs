@@ -51,6 +51,7 @@ fn config(world: &World, machine: u64) -> ServerConfig {
                 segment_bytes: SEGMENT_BYTES,
             },
             timings: world.timings(),
+            feature_level: quotum_replica::limits::FEATURE_LEVEL,
         },
         bootstrap: is_founder.then_some(Bootstrap {
             expect: peers.len(),

@@ -108,8 +108,8 @@ fn text(status: &StatusResponse) -> String {
         false => &status.cluster_id,
     };
     let mut text = format!(
-        "cluster {id}\nas node {} sees it, version {}\n\n",
-        status.node, status.version
+        "cluster {id}\nas node {} sees it, version {}, feature level {}\n\n",
+        status.node, status.version, status.feature_level
     );
     let nodes = status.nodes.iter().map(|node| node_row(status, node));
     let nodes: Vec<Vec<String>> = nodes.collect();
@@ -238,6 +238,7 @@ fn value(status: &StatusResponse) -> Value {
             "behind": behind(status, node),
             "clock_offset_ms": health.and_then(|health| health.clock_offset_ms),
             "version": health.map(|health| &health.version),
+            "feature_level": health.map(|health| health.feature_level),
             "failure": (!node.failure.is_empty()).then_some(&node.failure),
         })
     };
@@ -262,6 +263,7 @@ fn value(status: &StatusResponse) -> Value {
         "cluster_id": status.cluster_id,
         "node": status.node,
         "version": status.version,
+        "feature_level": status.feature_level,
         "nodes": status.nodes.iter().map(node).collect::<Vec<_>>(),
         "shards": status.shards.iter().map(shard).collect::<Vec<_>>(),
     })

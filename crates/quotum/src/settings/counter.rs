@@ -8,7 +8,7 @@ use quotum_counter::envoy::HeaderNames;
 use quotum_limit::Caps;
 use quotum_registry::MasterKey;
 use quotum_registry::secret::token::Token;
-use quotum_replica::limits::{SEGMENT_BYTES_MIN, SHARDS_MAX};
+use quotum_replica::limits::{FEATURE_LEVEL, SEGMENT_BYTES_MIN, SHARDS_MAX};
 use quotum_replica::node::Timings;
 use quotum_replica::{Durability, LogConfig, Member, NodeConfig};
 
@@ -53,6 +53,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::integer("heartbeat_ms").or("50"),
     Key::integer("election_min_ms").or("150"),
     Key::integer("election_max_ms").or("200"),
+    Key::integer("feature_level_max").or("2"),
     Key::text("log").or("info,openraft=warn"),
     Key::text("log_format").or("json"),
 ];
@@ -145,6 +146,7 @@ fn node(
         Some(_) => Some(settings.between("node_id", 1, (1 << 53) - 1)?),
     };
     let shards = settings.between("shards", 1, u64::from(SHARDS_MAX))?;
+    let feature_level = settings.between("feature_level_max", 1, u64::from(FEATURE_LEVEL))?;
     let counters_max = settings.between("counters_max", 1, COUNTERS_MAX)?;
     let tenant_counters_max = settings.between("tenant_counters_max", 1, COUNTERS_MAX)?;
     let most = SEGMENT_BYTES_MAX;
@@ -166,6 +168,7 @@ fn node(
             segment_bytes: settings.between("segment_bytes", SEGMENT_BYTES_MIN, most)?,
         },
         timings: timings(settings)?,
+        feature_level: u32::try_from(feature_level).expect("it is at most FEATURE_LEVEL"),
     })
 }
 

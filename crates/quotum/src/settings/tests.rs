@@ -6,7 +6,7 @@ use quotum_client::limits::DEADLINE;
 use quotum_gateway::Hosts;
 use quotum_gateway::limits as gateway_limits;
 use quotum_registry::secret::token::{Token, TokenKind};
-use quotum_replica::limits::SEGMENT_BYTES;
+use quotum_replica::limits::{FEATURE_LEVEL, SEGMENT_BYTES};
 use quotum_replica::node::Timings;
 use quotum_replica::{Durability, NodeConfig};
 
@@ -77,6 +77,7 @@ fn a_counter_node_has_defaults_for_what_need_not_be_said() {
         caps,
         log,
         timings,
+        feature_level,
     } = settings.node;
     assert_eq!((id, shards, caps.counters_max), (None, 1, 1_000_000));
     assert_eq!(caps.tenant_counters_max, 100_000);
@@ -87,6 +88,7 @@ fn a_counter_node_has_defaults_for_what_need_not_be_said() {
         (Durability::Fsync, SEGMENT_BYTES)
     );
     assert_eq!(timings, Timings::STANDARD);
+    assert_eq!(feature_level, FEATURE_LEVEL);
     assert_eq!(settings.bootstrap, None);
 }
 
@@ -105,6 +107,7 @@ counters_max = 10
 heartbeat_ms = 100
 election_min_ms = 300
 election_max_ms = 600
+feature_level_max = 1
 log = \"debug\"
 log_format = \"text\"
 ";
@@ -116,8 +119,10 @@ log_format = \"text\"
         caps,
         log,
         timings,
+        feature_level,
     } = settings.node;
     assert_eq!((id, shards, caps.counters_max), (Some(7), 4, 10));
+    assert_eq!(feature_level, 1);
     assert_eq!(caps.tenant_counters_max, 10, "never more than in all");
     assert_eq!(member.client_address, "node-1.example:7601");
     assert_eq!(member.peer_address, "other:9");

@@ -35,7 +35,10 @@ impl State {
     /// Total: any command has an outcome. A policy document is judged by the `quotum-policy` that
     /// this program was built with.
     pub fn apply(&mut self, command: &Command) -> Outcome {
-        let Command::Apply(apply) = command;
+        let apply = match command {
+            Command::Apply(apply) => apply,
+            Command::RaiseLevel { level } => return self.raise_level(*level),
+        };
         if let Err(refused) = self.check_whole(apply) {
             return Outcome::Refused(refused);
         }
@@ -55,6 +58,18 @@ impl State {
         Outcome::Applied {
             revision: self.revision,
             changed: undo.len(),
+        }
+    }
+
+    /// Not a revision: nothing changes of what gateways serve.
+    fn raise_level(&mut self, level: u32) -> Outcome {
+        let is_raised = level > self.feature_level();
+        if is_raised {
+            self.feature_level = level;
+        }
+        Outcome::Applied {
+            revision: self.revision,
+            changed: usize::from(is_raised),
         }
     }
 

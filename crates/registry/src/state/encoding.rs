@@ -81,6 +81,9 @@ struct StateOut<'a> {
     /// Left out where there is none, as before there were any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     administrators: Vec<&'a Administrator>,
+    /// Left out where it was never raised.
+    #[serde(skip_serializing_if = "is_zero")]
+    feature_level: u32,
 }
 
 #[derive(Deserialize)]
@@ -94,6 +97,8 @@ struct StateIn {
     grants: Vec<Grant>,
     #[serde(default)]
     administrators: Vec<Administrator>,
+    #[serde(default)]
+    feature_level: u32,
 }
 
 // === impl Command ===
@@ -126,6 +131,7 @@ impl State {
             policies: self.policies.values().map(|policy| &**policy).collect(),
             grants: self.grants.values().map(|grant| &**grant).collect(),
             administrators: self.administrators.values().map(|one| &**one).collect(),
+            feature_level: self.feature_level,
         })
     }
 
@@ -144,6 +150,7 @@ impl State {
     fn restore(read: StateIn) -> Result<Self, String> {
         let mut state = Self {
             revision: read.revision,
+            feature_level: read.feature_level,
             ..Self::default()
         };
         within("servers", read.servers.len(), SERVERS_MAX)?;
@@ -252,6 +259,10 @@ impl Display for Digest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&crate::secret::to_hex(&self.0))
     }
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 fn within(what: &str, found: usize, maximum: usize) -> Result<(), String> {

@@ -367,3 +367,23 @@ fn the_cap_of_servers_holds_and_is_reusable() {
     ];
     assert_eq!(applied(&mut state, swap), 2);
 }
+
+#[test]
+fn the_feature_level_rises_only_and_is_no_revision() {
+    let mut state = State::new();
+    assert_eq!((state.feature_level(), state.revision()), (1, 0));
+    let plain = state.encode();
+    for (level, changed, reached) in [(1, 0, 1), (3, 1, 3), (2, 0, 3), (3, 0, 3)] {
+        let command = Command::RaiseLevel { level };
+        let decoded = Command::decode(&command.encode()).unwrap();
+        assert_eq!(decoded, command);
+        let revision = 0;
+        assert_eq!(
+            state.apply(&command),
+            Outcome::Applied { revision, changed }
+        );
+        assert_eq!(state.feature_level(), reached);
+    }
+    assert_ne!(state.encode(), plain);
+    assert_eq!(State::decode(&state.encode()).unwrap(), state);
+}

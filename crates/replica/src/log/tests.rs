@@ -12,7 +12,7 @@ use super::*;
 use crate::apply::Applier;
 use crate::disk::Disk;
 use crate::disk::memory::{Faults, MemoryDisk};
-use crate::limits::SEGMENT_BYTES_MIN;
+use crate::limits::{FEATURE_LEVEL, SEGMENT_BYTES_MIN};
 use crate::machine::Machine;
 use crate::raft::{Payload, Runtime, TypeConfig};
 use crate::snapshot::SnapshotStore;
@@ -73,7 +73,7 @@ impl StoreBuilder<TypeConfig, store::LogStore, Applier> for Builder {
         let snapshots = SnapshotStore::open(disk, SHARD).unwrap();
         let watch = Watch::new(Arc::new(RealClock), Arc::new(Unobserved));
         let machine = Machine::Registry(quotum_registry::State::new());
-        let applier = Applier::open(machine, snapshots, 1, watch).unwrap();
+        let applier = Applier::open(machine, snapshots, 1, FEATURE_LEVEL, watch).unwrap();
         Ok(((), log.shard(SHARD), applier))
     }
 }

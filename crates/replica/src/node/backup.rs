@@ -151,10 +151,10 @@ impl Node {
     ) -> Result<Frozen, MemberError> {
         let group = &self.inner.groups[&shard];
         let mut machine = group.applier.empty();
-        let seed = self.draw_seed();
+        let (seed, known) = (self.draw_seed(), self.inner.config.feature_level);
         let (done, thawed) = oneshot::channel();
         let task = async move {
-            let restored = machine.restore(&state, seed);
+            let restored = machine.restore(&state, seed, known);
             let _gone = done.send(restored.map(|()| machine.into_restored(accept_over)));
         };
         self.inner.disk.spawn("quotum-restore", Box::pin(task));

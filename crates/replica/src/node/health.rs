@@ -16,6 +16,8 @@ pub struct Health {
     /// Its wall clock less its reference clock; none while the clocks of a majority disagree.
     pub clock_offset_ms: Option<i64>,
     pub standings: Vec<Standing>,
+    /// The highest feature level that it knows.
+    pub feature_level: u32,
 }
 
 /// Where a node stands in one group.
@@ -45,6 +47,7 @@ impl Node {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             clock_offset_ms: self.clock_offset_ms(),
             standings: groups.map(standing).collect(),
+            feature_level: self.inner.config.feature_level,
         }
     }
 
@@ -88,6 +91,7 @@ impl From<peer::HealthResponse> for Health {
             version: wire.version,
             clock_offset_ms: wire.clock_offset_ms,
             standings: wire.standings.into_iter().map(standing).collect(),
+            feature_level: wire.feature_level.max(1),
         }
     }
 }
@@ -103,6 +107,7 @@ impl From<Health> for peer::HealthResponse {
             version: health.version,
             clock_offset_ms: health.clock_offset_ms,
             standings: health.standings.into_iter().map(standing).collect(),
+            feature_level: health.feature_level,
         }
     }
 }

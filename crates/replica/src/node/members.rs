@@ -34,6 +34,10 @@ pub enum MemberError {
         "node {0} is a member with another disk: remove it first with `quotum cluster remove {0}`"
     )]
     Replaced(u64),
+    #[error(
+        "node {node} knows feature level {known}, and this cluster is at {level}: start it as a version that knows {level}"
+    )]
+    FeatureLevel { node: u64, known: u32, level: u32 },
     #[error("this node belongs to a cluster already")]
     AlreadyMember,
     #[error("this node belongs to no cluster yet")]
@@ -69,6 +73,11 @@ impl Node {
         let hello = self.ask_hello(address).await?;
         if !hello.cluster_id.is_empty() && hello.cluster_id != cluster[..] {
             return Err(MemberError::OtherCluster(hello.node));
+        }
+        let (known, level) = (hello.feature_level.max(1), self.feature_level());
+        if known < level {
+            let node = hello.node;
+            return Err(MemberError::FeatureLevel { node, known, level });
         }
         let (node, member) = member_of(hello);
         let known = self.members().remove(&node);

@@ -13,6 +13,7 @@ use crate::limits::SEGMENT_BYTES_MIN;
 use crate::peer::PeerService;
 
 mod backup;
+mod level;
 mod members;
 mod upkeep;
 
@@ -33,6 +34,16 @@ struct Life {
 
 impl Life {
     async fn begin(id: u64, disk: MemoryDisk, listener: TcpListener) -> Self {
+        Self::begin_knowing(FEATURE_LEVEL, id, disk, listener).await
+    }
+
+    /// A node of a build that knows no higher feature level.
+    async fn begin_knowing(
+        feature_level: u32,
+        id: u64,
+        disk: MemoryDisk,
+        listener: TcpListener,
+    ) -> Self {
         let address = listener.local_addr().unwrap().to_string();
         let config = NodeConfig {
             id: Some(id),
@@ -51,6 +62,7 @@ impl Life {
                 segment_bytes: 16 * SEGMENT_BYTES_MIN,
             },
             timings: Timings::STANDARD,
+            feature_level,
         };
         let dialer = Dialer::new(|address| {
             let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
@@ -136,10 +148,17 @@ async fn cluster() -> Vec<Life> {
     for id in 1..=3 {
         lives.push(pristine(id).await);
     }
+    found(&lives).await;
+    lives
+}
+
+/// Lets pristine nodes start a cluster together.
+async fn found(lives: &[Life]) {
+    let count = lives.len();
     let addresses: Vec<String> = lives.iter().map(|life| life.address.clone()).collect();
     let started = lives.iter().map(|life| {
         let (node, addresses) = (life.node.clone(), addresses.clone());
-        tokio::spawn(async move { node.bootstrap(&addresses, 3).await.unwrap() })
+        tokio::spawn(async move { node.bootstrap(&addresses, count).await.unwrap() })
     });
     for started in started.collect::<Vec<_>>() {
         tokio::time::timeout(PATIENCE, started)
@@ -147,7 +166,6 @@ async fn cluster() -> Vec<Life> {
             .unwrap()
             .unwrap();
     }
-    lives
 }
 
 fn acquire(epoch: Epoch, seq: u64, key: &str) -> Command {

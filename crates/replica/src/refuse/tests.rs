@@ -63,7 +63,7 @@ fn mixed() -> Vec<Vec<Command>> {
 #[test]
 fn what_is_refused_here_is_what_applying_it_refuses() {
     let mut state = full();
-    let (proposed, refused) = sift(&state, NOW, mixed());
+    let (proposed, refused) = sift(&state, NOW, 1, mixed());
     let places: Vec<_> = refused.iter().map(|(place, _)| *place).collect();
     let lens: Vec<_> = proposed.iter().map(Vec::len).collect();
     assert_eq!((places, lens), (vec![0, 3, 5], vec![1, 2]));
@@ -75,7 +75,7 @@ fn what_is_refused_here_is_what_applying_it_refuses() {
 #[test]
 fn a_state_that_is_behind_refuses_nothing() {
     let later = NOW.plus_ms(REFUSE_FRESH_MS + 1);
-    assert_eq!(sift(&full(), later, mixed()), (mixed(), Vec::new()));
+    assert_eq!(sift(&full(), later, 1, mixed()), (mixed(), Vec::new()));
 }
 
 #[test]
@@ -83,5 +83,34 @@ fn with_room_everything_is_proposed() {
     let mut state = full();
     let later = NOW.plus_ms(60_000);
     apply(&mut state, later, Vec::new());
-    assert_eq!(sift(&state, later, mixed()), (mixed(), Vec::new()));
+    assert_eq!(sift(&state, later, 1, mixed()), (mixed(), Vec::new()));
+}
+
+#[test]
+fn what_some_node_does_not_know_is_never_proposed() {
+    let id = RequestId {
+        epoch: Epoch(1),
+        seq: 9,
+    };
+    let Command::Acquire { items, .. } = acquire(9, b"a") else {
+        unreachable!("it is one")
+    };
+    let reserve = Command::Reserve {
+        id,
+        acked_seq: 0,
+        items,
+    };
+    let confirm = Command::Confirm { id };
+    let messages = vec![
+        vec![reserve.clone(), acquire(8, b"b")],
+        vec![confirm.clone(), acquire(7, b"b")],
+    ];
+    let state = State::new(1);
+    let (proposed, refused) = sift(&state, NOW, 1, messages.clone());
+    assert_eq!(proposed, [[acquire(8, b"b")], [acquire(7, b"b")]]);
+    assert_eq!(refused, [(0, Bound::Level), (2, Bound::Level)]);
+    assert_eq!(
+        sift(&state, NOW, 2, messages.clone()),
+        (messages, Vec::new())
+    );
 }

@@ -11,6 +11,7 @@ fn health(last_log_index: u64, applied_index: u64) -> Health {
             last_log_index,
             applied_index,
         }],
+        feature_level: 2,
     }
 }
 
@@ -56,6 +57,7 @@ fn status() -> StatusResponse {
             ..Shard::default()
         }],
         version: "0.1.0".to_owned(),
+        feature_level: 1,
     }
 }
 
@@ -100,4 +102,8 @@ fn programs_get_numbers_and_a_digest_as_text() {
     assert_eq!(value["nodes"][1]["clock_offset_ms"], -12);
     assert_eq!(value["nodes"][2]["failure"], "no answer in time");
     assert_eq!(value["nodes"][2]["version"], serde_json::Value::Null);
+    assert_eq!(
+        (&value["feature_level"], &value["nodes"][0]["feature_level"]),
+        (&1.into(), &2.into())
+    );
 }
