@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::history::{
     Answer, Ask, Command, Edge, Event, HistoryError, Id, Item, Phase, Position, What,
 };
-use crate::limits::{CLOCK_SLACK_US, SLEW_PPM};
+use crate::limits::{CLOCK_SLACK_US, HOLD_MS, SLEW_PPM};
 
 /// A history in the order of questions.
 #[derive(Debug, Default)]
@@ -245,6 +245,32 @@ impl Index {
     /// The entry that decided an answer, if the log is known there.
     pub fn entry_of(&self, position: Position) -> Option<&Entry> {
         self.entries.get(&(position.shard, position.index))
+    }
+
+    /// Whether a denial rests on units that were merely held, and was told because the caller's time
+    /// was over. Its wait is that of holds. Where the log is not known, that wait alone tells.
+    pub fn rests_on_holds(&self, request: &Request) -> bool {
+        let Some(told) = &request.answer else {
+            return false;
+        };
+        let Answer::Denied {
+            binding,
+            retry_after_ms: Some(HOLD_MS),
+            ..
+        } = &told.answer
+        else {
+            return false;
+        };
+        let Some(entry) = told.position.and_then(|at| self.entry_of(at)) else {
+            return true;
+        };
+        let key = request.items().get(*binding).map(|item| &item.key);
+        entry.commands.iter().any(|command| match &command.answer {
+            Answer::Contended { binding, .. } => {
+                command.ask.items().get(*binding).map(|item| &item.key) == key
+            }
+            _ => false,
+        })
     }
 
     /// The last index of a shard whose entry is known.

@@ -88,6 +88,11 @@ impl Cluster {
             .metrics_url()
     }
 
+    /// How many shards all nodes have.
+    pub fn shards(&self) -> u32 {
+        self.nodes.first().map_or(1, |node| node.shards)
+    }
+
     /// All nodes.
     pub fn numbers(&self) -> Vec<u8> {
         self.nodes.iter().map(|node| node.number).collect()
@@ -122,21 +127,30 @@ impl Cluster {
         self.leader_but(&[]).await
     }
 
+    /// The same of another group.
+    pub async fn leader_of(&self, shard: &str) -> Result<u8> {
+        self.leader_of_but(shard, &[]).await
+    }
+
     /// The same, once it is none of `old`.
     pub async fn leader_but(&self, old: &[u8]) -> Result<u8> {
+        self.leader_of_but(GROUP, old).await
+    }
+
+    async fn leader_of_but(&self, name: &str, old: &[u8]) -> Result<u8> {
         poll::until("a leader", HEAL_MAX, async || {
             let statuses = self.statuses().await;
             let leader = statuses.iter().find(|status| {
-                let Some(shard) = group(status, GROUP) else {
+                let Some(shard) = group(status, name) else {
                     return false;
                 };
                 let follows = |other: &&StatusResponse| {
-                    group(other, GROUP).is_some_and(|group| {
+                    group(other, name).is_some_and(|group| {
                         (group.leader, group.term) == (status.node, shard.term)
                     })
                 };
                 let followers = statuses.iter().filter(follows).count();
-                leads(status, GROUP) && followers > shard.voters.len() / 2
+                leads(status, name) && followers > shard.voters.len() / 2
             });
             let leader = leader.and_then(|status| u8::try_from(status.node).ok());
             Ok(leader.filter(|leader| !old.contains(leader)))

@@ -14,7 +14,6 @@ use crate::cluster::{self, Cluster};
 use crate::limits::{FAILOVER_MAX, HEAL_MAX, READY_MAX, SMALL_SEGMENT_BYTES};
 use crate::load::{Demand, Load};
 use crate::recorder::Recorder;
-use crate::status::{GROUP, group};
 use crate::verdict::Evidence;
 use crate::watch::{self, Sight, Watch};
 
@@ -52,6 +51,16 @@ impl<'a> Course<'a> {
 
     /// The same with a cluster that was started with something about it.
     pub async fn of(bench: &'a Bench, name: &str, cluster: Cluster) -> Result<Self> {
+        Self::under(bench, name, cluster, Demand::USUAL).await
+    }
+
+    /// The same under another load.
+    pub async fn under(
+        bench: &'a Bench,
+        name: &str,
+        cluster: Cluster,
+        demand: Demand,
+    ) -> Result<Self> {
         let recorder = Recorder::start(name);
         let nodes: Vec<_> = cluster
             .nodes
@@ -61,7 +70,7 @@ impl<'a> Course<'a> {
         let mut course = Self {
             bench,
             watch: Watch::start(cluster.asked().to_vec(), &recorder),
-            load: Load::start(&nodes, Demand::USUAL, &recorder)?,
+            load: Load::start(&nodes, cluster.shards(), demand, &recorder)?,
             recorder,
             calm_us: Vec::new(),
             cluster,
@@ -82,6 +91,10 @@ impl<'a> Course<'a> {
         let from_us = self.recorder.now_us();
         self.pass(CALM).await;
         self.calm_us.push((from_us, self.recorder.now_us()));
+    }
+
+    pub fn load(&self) -> &Load {
+        &self.load
     }
 
     /// Where log time was, as the watch saw it so far.
@@ -161,6 +174,30 @@ impl<'a> Course<'a> {
         self.cluster.discard(number)
     }
 
+    /// Ends a node as an operator does, and starts another build of it: one that takes part in
+    /// feature levels up to this one.
+    pub async fn rebuild(&mut self, number: u8, feature_level: u32) -> Result {
+        let fault = self.begin("another build", &[number]);
+        let node = self.cluster.node(number);
+        ensure!(node.end()?, "{} did not end by itself", node.name());
+        node.feature_level = Some(feature_level);
+        node.start()?;
+        self.end(&fault);
+        self.cluster.agreed(HEAL_MAX).await
+    }
+
+    /// Waits until every node is at a feature level.
+    pub async fn reaches_level(&self, level: u32) -> Result {
+        let what = format!("all nodes to be at feature level {level}");
+        poll::until(&what, HEAL_MAX, async || {
+            let statuses = self.cluster.statuses().await;
+            let all = statuses.len() == self.cluster.nodes.len()
+                && statuses.iter().all(|status| status.feature_level == level);
+            Ok(all.then_some(()))
+        })
+        .await
+    }
+
     /// Waits until these nodes vote, and no others.
     pub async fn voters(&self, expected: &[u8]) -> Result {
         let expected: Vec<u64> = expected.iter().copied().map(u64::from).collect();
@@ -208,12 +245,15 @@ impl<'a> Course<'a> {
         } = self;
         load.settle().await?;
         drop(watch);
-        let mut applied = 0;
+        let mut applied = Vec::new();
         for status in cluster.settled().await? {
             watch::note(&recorder, &status);
-            applied = group(&status, GROUP).map_or(0, |group| group.applied_index);
+            // The registry's group is named otherwise.
+            let shards = status.shards.iter();
+            let shards = shards.filter_map(|one| Some((one.name.parse().ok()?, one.applied_index)));
+            applied = shards.collect();
         }
         let disks = cluster.end()?;
-        Evidence::gather(bench, &recorder, calm_us, disks, applied)
+        Evidence::gather(bench, &recorder, calm_us, disks, &applied)
     }
 }

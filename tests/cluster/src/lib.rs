@@ -17,6 +17,7 @@
 //! |---|---|---|
 //! | [`kills`](scenarios) | a follower is killed | the leader stays, every request is decided |
 //! | | the leader is killed, twice, before gateways | decisions go on within [`limits::FAILOVER_MAX`]; what gateways let through ran, once |
+//! | | the leaders of two shards are killed in turn, under calls that take from both | such calls are decided, in both or in none |
 //! | | three of five are killed | nothing is decided until they are back |
 //! | | all are killed, twice | |
 //! | | the leader sleeps for 10 s | its successor decides soon, and stays when it wakes |
@@ -32,11 +33,12 @@
 //! | | the same with `durability = "os"` | the checker **must find** that decisions were lost |
 //! | `strangers` | votes and entries of another protocol, another cluster, for another node | they are refused, no request notices |
 //! | `members` | rolling restart, before gateways | every request is decided, no call is refused for want of a counter |
-//! | | 3 to 5 to 3 nodes, with snapshots, the leader leaves too | every request is decided |
+//! | | a build of the next feature level is rolled out, taken back half way, and rolled out again | every request is decided; what the old build does not know is refused until the last one is gone; a node that goes back after that ends, and says why |
+//! | | 3 to 5 to 3 nodes, the leader leaves too | every request is decided; those that come are fed by snapshots |
 //! | | the leader dies and comes back with an empty disk | it is told nothing under its old id, and let in when it is removed and added |
 //!
-//! Not here: an upgrade between two builds that speak different protocols. There is one protocol so
-//! far, and a node refuses every other.
+//! The build before is this one, told to take part in lower feature levels only. Not here: nodes whose
+//! messages to each other differ; there is one protocol so far, and a node refuses every other.
 //!
 //! `just cluster` runs all of it in about ten minutes, `just cluster disk` what has `disk` in its
 //! name. What a machine lacks is said, and the scenarios that need it are ignored; with

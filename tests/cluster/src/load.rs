@@ -3,21 +3,24 @@
 //! * `hot` counters are asked for far more than they have, so that each of their windows is used up.
 //! * `cold` ones have more than anybody asks for: none of their requests is ever denied.
 //! * Units of `returned` ones are partly given back.
-//! * Requests for a `pair` take from two counters at once, or from none.
+//! * Requests for a `pair` take from two counters at once, or from none. Where there are two shards,
+//!   one is in each.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use quotum_checker::history::{Answer, Ask, Item, Phase, Position, What};
 use quotum_client::{Client, Config, Decision, Dialer, Path, Route, Ticket};
+use quotum_e2e::ensure;
 use quotum_e2e::failure::Result;
-use quotum_limit::{Algorithm, Key, Window};
+use quotum_limit::{Algorithm, Bound, Key, Window};
+use quotum_logged::states;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::logged::state;
 use crate::recorder::Recorder;
 
 /// How much is asked, by how many.
@@ -28,14 +31,18 @@ pub struct Demand {
     /// Each asks, waits for the answer, and then for the next beat.
     pub askers: usize,
     pub beat: Duration,
+    /// Whether pairs are asked for from the beginning.
+    pub pairs: bool,
 }
 
 /// Clients that go on asking until they are stopped.
 #[derive(Debug)]
 pub struct Load {
     nodes: Vec<SocketAddr>,
+    shards: u32,
     clients: Vec<Client>,
     askers: JoinSet<()>,
+    pairs: Arc<AtomicBool>,
     stop: CancellationToken,
     recorder: Recorder,
 }
@@ -46,6 +53,7 @@ struct Counter {
     name: &'static str,
     max: u64,
     window_ms: u64,
+    route: Route,
 }
 
 const HOT: [Counter; 3] = [
@@ -61,11 +69,13 @@ const COLD: [Counter; 3] = [
 const RETURNED: [Counter; 1] = [Counter::new("returned-0", 30, 3_000)];
 const PAIR: [Counter; 2] = [
     Counter::new("pair-0", 60, 5_000),
-    Counter::new("pair-1", 1_000_000, 5_000),
+    Counter {
+        route: FAR,
+        ..Counter::new("pair-1", 1_000_000, 5_000)
+    },
 ];
-/// All counters are in one group, so that a request for two is one decision.
-const ROUTE: Route = Route::GLOBAL;
-const SHARD: u32 = 0;
+/// In the other one of two shards than all else, which is in that of [`Route::GLOBAL`].
+const FAR: Route = Route(1);
 
 // === impl Counter ===
 
@@ -75,11 +85,12 @@ impl Counter {
             name,
             max,
             window_ms,
+            route: Route::GLOBAL,
         }
     }
 
-    fn asked(&self, units: u64) -> quotum_limit::Item {
-        quotum_limit::Item {
+    fn asked(&self, units: u64) -> (Route, quotum_limit::Item) {
+        let item = quotum_limit::Item {
             key: Key::new(self.name.as_bytes()).expect("it is short"),
             max: self.max,
             revision: 1,
@@ -87,10 +98,11 @@ impl Counter {
             algorithm: Algorithm::Fixed,
             units,
             shadow: false,
-        }
+        };
+        (self.route, item)
     }
 
-    fn recorded(&self, units: u64) -> Item {
+    fn recorded(&self, units: u64, shards: u32) -> Item {
         Item {
             key: self.name.to_owned(),
             max: self.max,
@@ -99,7 +111,7 @@ impl Counter {
             revision: 1,
             sliding: false,
             shadow: false,
-            shard: Some(SHARD),
+            shard: Some(self.route.shard(shards)),
         }
     }
 }
@@ -112,18 +124,28 @@ impl Demand {
         clients: 3,
         askers: 4,
         beat: Duration::from_millis(40),
+        pairs: true,
     };
 }
 
 // === impl Load ===
 
 impl Load {
-    /// Starts to ask the nodes at these addresses.
-    pub fn start(nodes: &[SocketAddr], demand: Demand, recorder: &Recorder) -> Result<Self> {
+    /// Starts to ask the nodes at these addresses, which have so many shards.
+    pub fn start(
+        nodes: &[SocketAddr],
+        shards: u32,
+        demand: Demand,
+        recorder: &Recorder,
+    ) -> Result<Self> {
+        let is_far = FAR.shard(shards) != Route::GLOBAL.shard(shards);
+        ensure!(is_far || shards == 1, "a pair is in one shard of {shards}");
         let mut load = Self {
             nodes: nodes.to_vec(),
+            shards,
             clients: Vec::new(),
             askers: JoinSet::new(),
+            pairs: Arc::new(AtomicBool::new(demand.pairs)),
             stop: CancellationToken::new(),
             recorder: recorder.clone(),
         };
@@ -136,12 +158,29 @@ impl Load {
                     client: client.clone(),
                     name: Arc::from(format!("client-{number}")),
                     recorder: recorder.clone(),
+                    shards,
+                    pairs: load.pairs.clone(),
                     random: seed << 8 | asker as u64,
                 };
                 load.askers.spawn(asker.run(demand.beat, load.stop.clone()));
             }
         }
         Ok(load)
+    }
+
+    /// From now on pairs are asked for.
+    pub fn ask_for_pairs(&self) {
+        self.pairs.store(true, Ordering::Relaxed);
+    }
+
+    /// Asks once for a pair, which must not be decided by a cluster whose nodes do not all know how:
+    /// no part of the history.
+    pub async fn is_pair_refused(&self) -> Result<bool> {
+        let client = client(&self.nodes, u64::MAX - 1, &self.recorder)?;
+        let asked = PAIR.iter().map(|counter| counter.asked(1));
+        let (decision, _) = client.acquire(asked.collect()).await;
+        client.shutdown().await;
+        Ok(decision == Decision::Exhausted(Bound::Level))
     }
 
     /// Stops asking, waits until everything is answered and given back, and looks what every
@@ -166,7 +205,7 @@ impl Load {
         for counter in [&HOT[..], &COLD, &RETURNED, &PAIR].concat() {
             let request = self.recorder.request();
             let ask = Ask::Peek {
-                items: vec![counter.recorded(0)],
+                items: vec![counter.recorded(0, self.shards)],
             };
             self.recorder.note(What::Sent {
                 request,
@@ -174,9 +213,9 @@ impl Load {
                 id: None,
                 ask,
             });
-            let states = client.peek(vec![(ROUTE, counter.asked(0))]).await?;
+            let shown = client.peek(vec![counter.asked(0)]).await?;
             let answer = Answer::Peeked {
-                items: states.iter().map(state).collect(),
+                items: states(&shown),
             };
             self.recorder.note(What::Answered {
                 request,
@@ -201,6 +240,8 @@ struct Asker {
     client: Client,
     name: Arc<str>,
     recorder: Recorder,
+    shards: u32,
+    pairs: Arc<AtomicBool>,
     random: u64,
 }
 
@@ -223,7 +264,9 @@ impl Asker {
     async fn ask(&mut self) {
         let (counters, units, gives_back) = self.choose();
         let request = self.recorder.request();
-        let items = counters.iter().map(|counter| counter.recorded(units));
+        let items = counters
+            .iter()
+            .map(|counter| counter.recorded(units, self.shards));
         self.recorder.note(What::Sent {
             request,
             client: self.name.to_string(),
@@ -232,7 +275,7 @@ impl Asker {
                 items: items.collect(),
             },
         });
-        let asked = counters.iter().map(|counter| (ROUTE, counter.asked(units)));
+        let asked = counters.iter().map(|counter| counter.asked(units));
         let (decision, ticket) = self.client.acquire(asked.collect()).await;
         let (answer, position) = recorded(decision);
         self.recorder.note(What::Answered {
@@ -269,7 +312,8 @@ impl Asker {
             0..=3 => (one(&HOT), units, false),
             4..=6 => (one(&COLD), units, false),
             7..=8 => (one(&RETURNED), units, draw.is_multiple_of(3)),
-            _ => (&PAIR, units, false),
+            _ if self.pairs.load(Ordering::Relaxed) => (&PAIR, units, false),
+            _ => (one(&COLD), units, false),
         }
     }
 
@@ -284,7 +328,6 @@ impl Asker {
 }
 
 fn recorded(decision: Decision) -> (Answer, Option<Position>) {
-    let states = |items: &[quotum_limit::ItemState]| items.iter().map(state).collect();
     match decision {
         Decision::Admitted { items, position } => {
             let answer = Answer::Admitted {

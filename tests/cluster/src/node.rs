@@ -29,6 +29,10 @@ pub struct Node {
     pub environment: Vec<(String, String)>,
     /// The size of the segments of its log: small ones make it take snapshots, and forget.
     pub segment_bytes: i64,
+    /// How many groups the counters are divided into.
+    pub shards: u32,
+    /// The highest feature level that it takes part in; `None`: that of its build.
+    pub feature_level: Option<u32>,
     durability: &'static str,
     founders: Option<u8>,
     secrets: Secrets,
@@ -58,6 +62,8 @@ impl Node {
             program: program.to_owned(),
             environment: Vec::new(),
             segment_bytes: SEGMENT_BYTES,
+            shards: 1,
+            feature_level: None,
             durability: "fsync",
             founders,
             secrets: secrets.clone(),
@@ -83,6 +89,10 @@ impl Node {
         put("segment_bytes", self.segment_bytes.into());
         put("durability", self.durability.into());
         put("log_format", "text".into());
+        put("shards", i64::from(self.shards).into());
+        if let Some(level) = self.feature_level {
+            put("feature_level_max", i64::from(level).into());
+        }
         if let Some(founders) = self.founders {
             let peers = (1..=founders).map(|peer| {
                 let ip = std::net::Ipv4Addr::new(10, 77, 0, peer);

@@ -44,6 +44,7 @@ pub fn all() -> Vec<Scenario> {
     vec![
         scenario!(kills::a_dead_follower_is_not_noticed, &[]),
         scenario!(kills::a_dead_leader_is_replaced_at_once, &[]),
+        scenario!(kills::calls_of_two_shards_outlive_the_leaders_of_both, &[]),
         scenario!(kills::without_a_majority_nothing_is_decided, &[]),
         scenario!(kills::what_was_decided_outlives_the_death_of_all, &[]),
         scenario!(kills::a_paused_leader_decides_nothing_when_it_wakes, &[]),
@@ -69,6 +70,10 @@ pub fn all() -> Vec<Scenario> {
         scenario!(disks::without_syncs_a_loss_of_power_is_seen_to_lose, POWER),
         scenario!(strangers::strangers_are_refused_and_change_nothing, &[]),
         scenario!(members::a_rolling_restart_refuses_nothing, &[]),
+        scenario!(
+            members::an_upgrade_is_rolled_out_and_taken_back_under_load,
+            &[]
+        ),
         scenario!(members::a_cluster_grows_and_shrinks_under_load, &[]),
         scenario!(
             members::a_node_that_lost_its_disk_comes_back_as_another,

@@ -68,20 +68,25 @@ impl fmt::Display for Totals {
 // === impl Evidence ===
 
 impl<'a> Evidence<'a> {
-    /// Joins what was recorded with the log up to `applied` on the disks of the nodes.
+    /// Joins what was recorded with the logs of the shards, each up to what was applied, on the disks
+    /// of the nodes.
     pub(crate) fn gather(
         bench: &'a Bench,
         recorder: &Recorder,
         calm_us: Vec<(u64, u64)>,
         disks: Vec<PathBuf>,
-        applied: u64,
+        applied: &[(u32, u64)],
     ) -> Result<Self> {
         let history = recorder.history();
-        let mut events = logged::entries(&disks, applied, &history)?;
-        bench.note(&format!(
-            "{} entries of the log, {applied} applied",
-            events.len()
-        ));
+        let mut events = Vec::new();
+        for (shard, applied) in applied {
+            let entries = logged::entries(&disks, (*shard, *applied), &history)?;
+            bench.note(&format!(
+                "shard {shard}: {} entries of the log, {applied} applied",
+                entries.len()
+            ));
+            events.extend(entries);
+        }
         // An entry comes before the answers that tell when it was there.
         events.extend(history);
         events.sort_by_key(|event| event.at_us);
@@ -91,6 +96,16 @@ impl<'a> Evidence<'a> {
             calm_us,
             disks,
         })
+    }
+
+    /// How many reservations the logs have that were confirmed.
+    pub fn confirmed(&self) -> usize {
+        let commands = self.events.iter().flat_map(|event| match &event.what {
+            What::Entry { commands, .. } => &commands[..],
+            _ => &[],
+        });
+        let is_one = |one: &&history::Command| one.ask == Ask::Confirm && one.answer.is_admitted();
+        commands.filter(is_one).count()
     }
 
     /// What the checker thinks of it.

@@ -29,9 +29,11 @@ pub(super) fn check(index: &Index, replay: &Replay) -> Vec<Violation> {
         let fault = match items.get(*binding) {
             None => Some("names an item that was not asked for"),
             Some(state) if state.fits => Some("names an item that fits"),
-            // Sliding limits leave units one by one, and a remembered denial gets older.
+            // Sliding limits leave units one by one, a remembered denial gets older, and what is held
+            // is free again soon.
             Some(state) => retry_after_ms
                 .filter(|_| !cached && !request.items().iter().any(|item| item.sliding))
+                .filter(|_| !index.rests_on_holds(request))
                 .filter(|wait_ms| *wait_ms < state.reset_after_ms)
                 .map(|_| "names a wait that is too short"),
         };
@@ -46,7 +48,9 @@ pub(super) fn check(index: &Index, replay: &Replay) -> Vec<Violation> {
 #[cfg(test)]
 mod tests {
     use crate::history::Answer;
-    use crate::sample::{Sample, acquire, admitted, denied, item, open, refund};
+    use crate::sample::{
+        Sample, acquire, admitted, contended, denied, item, open, refund, reserve, reserved,
+    };
 
     #[test]
     fn a_denied_bundle_that_charges_a_part_is_caught() {
@@ -97,6 +101,36 @@ mod tests {
             sample.entry(1, 5_100, vec![open(1), first]);
             let back = refund((1, 1), Answer::Refunded { units });
             sample.wait_us(1_000_000).entry(2, 6_050, vec![back]);
+            assert_eq!(sample.violated(), violated);
+        }
+    }
+
+    #[test]
+    fn a_wait_for_holds_is_short_only_where_the_log_has_holds() {
+        for (is_held, violated) in [(true, vec![]), (false, vec!["I12"])] {
+            let mut minute = item("k", 1, 1);
+            minute.window_ms = 60_000;
+            let mut sample = Sample::new();
+            sample.ask(1, Some((1, 2)), vec![minute.clone()]);
+            let (first, second) = match is_held {
+                true => (
+                    reserve((1, 1), vec![minute.clone()], reserved(&[0], 1, 54_900)),
+                    contended(0, 1, 54_900),
+                ),
+                false => (
+                    acquire((1, 1), vec![minute.clone()], admitted(&[0], 1, 54_900)),
+                    denied(0, 1, 54_900),
+                ),
+            };
+            let second = acquire((1, 2), vec![minute.clone()], second);
+            sample.ask(2, Some((1, 1)), vec![minute.clone()]);
+            sample.told(2, Answer::Unknown, None);
+            sample.entry(1, 5_100, vec![open(1), first, second]);
+            let mut told = denied(0, 1, 54_900);
+            if let Answer::Denied { retry_after_ms, .. } = &mut told {
+                *retry_after_ms = Some(1_000);
+            }
+            sample.told(1, told, Some(1));
             assert_eq!(sample.violated(), violated);
         }
     }

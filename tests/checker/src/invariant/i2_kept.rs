@@ -56,8 +56,18 @@ fn is_in(entry: &Entry, request: &Request, told: &Answer) -> bool {
     entry.commands.iter().any(|command| {
         let is_named = request.id.is_none_or(|id| command.id == Some(id));
         let is_acquire = matches!(command.ask, Ask::Acquire { .. });
-        is_named && is_acquire && command.answer.is_same_decision(told)
+        let is_said = command.answer.is_same_decision(told) || is_told_as(&command.answer, told);
+        is_named && is_acquire && is_said
     })
+}
+
+/// What holds alone stand in the way of is told as a denial to a caller that has no time left.
+fn is_told_as(logged: &Answer, told: &Answer) -> bool {
+    matches!(
+        (logged, told),
+        (Answer::Contended { items: logged, .. }, Answer::Denied { items: told, .. })
+            if logged.iter().map(|one| one.remaining).eq(told.iter().map(|one| one.remaining))
+    )
 }
 
 #[cfg(test)]

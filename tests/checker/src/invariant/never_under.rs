@@ -67,7 +67,8 @@ fn denied_with_room(index: &Index) -> Vec<Violation> {
                 .filter(|(sent, until, _)| *sent <= told_us && *until >= earliest_us);
             near.map(|(.., units)| units).sum()
         });
-        if used + units <= max && !is_remembered(index, request) {
+        let is_excused = is_remembered(index, request) || index.rests_on_holds(request);
+        if used + units <= max && !is_excused {
             let what = format!(
                 "request {} was denied {units} of {max} units of {key}, of which at most {used} \
                  were used",

@@ -5,10 +5,14 @@ use std::time::Duration;
 use quotum_e2e::bench::Bench;
 use quotum_e2e::ensure;
 use quotum_e2e::failure::Result;
+use quotum_replica::limits::FEATURE_LEVEL;
 
+use crate::cluster::Cluster;
 use crate::course::Course;
 use crate::front::{Availability, Front};
 use crate::limits::HEAL_MAX;
+use crate::load::Demand;
+use crate::status::GROUP;
 
 /// How long a fault is on.
 const FAULT: Duration = Duration::from_secs(5);
@@ -50,6 +54,34 @@ pub(super) async fn a_dead_leader_is_replaced_at_once(bench: &Bench) -> Result {
     }
     front.settle(bench, Availability::MayLack).await?;
     course.finish().await
+}
+
+pub(super) async fn calls_of_two_shards_outlive_the_leaders_of_both(bench: &Bench) -> Result {
+    let mut cluster = Cluster::prepare(bench, 3)?;
+    for node in &mut cluster.nodes {
+        node.shards = 2;
+    }
+    cluster.start_all().await?;
+    let demand = Demand {
+        pairs: false,
+        ..Demand::USUAL
+    };
+    let mut course = Course::under(bench, "two shards", cluster, demand).await?;
+    course.reaches_level(FEATURE_LEVEL).await?;
+    course.load().ask_for_pairs();
+    for shard in [GROUP, "1", GROUP] {
+        let leader = course.cluster.leader_of(shard).await?;
+        let fault = course.begin("kill leader", &[leader]);
+        course.cluster.node(leader).kill();
+        course.failed_over(&fault).await?;
+        course.pass(FAULT).await;
+        course.cluster.node(leader).start()?;
+        course.end(&fault);
+        course.cluster.agreed(HEAL_MAX).await?;
+    }
+    let evidence = course.end_all().await?;
+    ensure!(evidence.confirmed() > 0, "no pair was decided");
+    evidence.is_sound()
 }
 
 pub(super) async fn without_a_majority_nothing_is_decided(bench: &Bench) -> Result {

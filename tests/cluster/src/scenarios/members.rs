@@ -10,7 +10,8 @@ use quotum_e2e::poll;
 use crate::cluster::Cluster;
 use crate::course::{CALM, Course};
 use crate::front::{Availability, Front};
-use crate::limits::{HEAL_MAX, SMALL_SEGMENT_BYTES};
+use crate::limits::{EXIT_MAX, HEAL_MAX, SMALL_SEGMENT_BYTES};
+use crate::load::Demand;
 use crate::node::Node;
 use crate::status::{GROUP, group};
 
@@ -39,6 +40,70 @@ pub(super) async fn a_rolling_restart_refuses_nothing(bench: &Bench) -> Result {
     course.finish().await
 }
 
+/// The feature level of the build before, which knows no calls whose limits live in two shards, and
+/// of this one.
+const BEFORE: u32 = 1;
+const NOW: u32 = 2;
+
+pub(super) async fn an_upgrade_is_rolled_out_and_taken_back_under_load(bench: &Bench) -> Result {
+    let mut cluster = Cluster::prepare(bench, 3)?;
+    for node in &mut cluster.nodes {
+        node.shards = 2;
+        node.feature_level = Some(BEFORE);
+    }
+    cluster.start_all().await?;
+    let demand = Demand {
+        pairs: false,
+        ..Demand::USUAL
+    };
+    let mut course = Course::under(bench, "rolling upgrade", cluster, demand).await?;
+    let begun_us = course.recorder.now_us();
+    // Two of three are new, then one goes back: the cluster stays what the last one knows.
+    for (number, level) in [(1, NOW), (2, NOW), (1, BEFORE)] {
+        course.rebuild(number, level).await?;
+        course.pass(STEP).await;
+        course.reaches_level(BEFORE).await?;
+        ensure!(
+            course.load().is_pair_refused().await?,
+            "a pair was decided though a node knows none"
+        );
+    }
+    for number in [3, 1] {
+        course.rebuild(number, NOW).await?;
+    }
+    course.reaches_level(NOW).await?;
+    course.load().ask_for_pairs();
+    course.pass(CALM).await;
+    // Now it is too late to go back: the node says so, and the others go on.
+    let fault = course.begin("a build that is too old", &[2]);
+    let node = course.cluster.node(2);
+    ensure!(node.end()?, "{} did not end by itself", node.name());
+    node.feature_level = Some(BEFORE);
+    node.start()?;
+    poll::until("the old build to end", EXIT_MAX, async || {
+        Ok((!node.is_running()).then_some(()))
+    })
+    .await?;
+    let why = "the cluster is at feature level 2, and this node knows 1";
+    ensure!(
+        node.log()?.contains(why),
+        "{} did not say why it ended",
+        node.name()
+    );
+    node.feature_level = Some(NOW);
+    node.start()?;
+    course.end(&fault);
+    course.cluster.agreed(HEAL_MAX).await?;
+    let unknown = course.recorder.unknown_since(begun_us);
+    ensure!(unknown == 0, "{unknown} requests were not decided");
+    let evidence = course.end_all().await?;
+    ensure!(
+        evidence.confirmed() > 0,
+        "no pair was decided after the upgrade"
+    );
+    evidence.is_sound()
+}
+
 pub(super) async fn a_cluster_grows_and_shrinks_under_load(bench: &Bench) -> Result {
     let mut cluster = Cluster::prepare(bench, 3)?;
     for node in &mut cluster.nodes {
@@ -59,6 +124,13 @@ pub(super) async fn a_cluster_grows_and_shrinks_under_load(bench: &Bench) -> Res
         let fault = course.begin("add node", &[number]);
         course.add_node(number).await?;
         course.end(&fault);
+        let node = course.cluster.node(number);
+        ensure!(
+            node.log()?
+                .contains(&format!("a snapshot is installed shard={GROUP} ")),
+            "{} was not fed by a snapshot",
+            node.name()
+        );
         course.pass(STEP).await;
     }
     course.voters(&[1, 2, 3, 4, 5]).await?;
