@@ -25,6 +25,8 @@ pub struct Replay {
     pub differences: Vec<Difference>,
     /// Every first admission, in the order of each log.
     pub admissions: Vec<Admission>,
+    /// By shard and epoch: up to which seq its client has settled all ids in the end.
+    pub acked: BTreeMap<(u32, u64), u64>,
 }
 
 /// How an answer in the log is not the model's.
@@ -69,6 +71,8 @@ pub struct Admission {
     pub max: u64,
     /// Reserved, and not confirmed so far.
     pub is_held: bool,
+    /// Given back, or no longer held; too late to be free again if its window was over.
+    pub is_returned: bool,
     /// Given back within the same window, or no longer held: after so many admissions of all.
     pub freed: Option<usize>,
 }
@@ -84,11 +88,11 @@ struct Here {
 // === impl Admission ===
 
 impl Admission {
-    /// The units that were never given back.
+    /// The units, unless they were given back.
     pub fn kept(&self) -> u64 {
-        match self.freed {
-            Some(_) => 0,
-            None => self.units,
+        match self.is_returned {
+            true => 0,
+            false => self.units,
         }
     }
 }
@@ -114,6 +118,11 @@ impl Replay {
             for command in &entry.commands {
                 replay.step(model, here, command);
             }
+        }
+        for (shard, model) in &models {
+            let acked = model.epochs.iter();
+            let acked = acked.map(|(epoch, seen)| ((*shard, *epoch), seen.acked_seq));
+            replay.acked.extend(acked);
         }
         replay
     }
@@ -298,6 +307,7 @@ impl Replay {
                 units: item.units,
                 max,
                 is_held: matches!(answer, Answer::Reserved { .. }),
+                is_returned: false,
                 freed: None,
             });
         }
@@ -352,7 +362,7 @@ impl Replay {
         }
         let units = match answer {
             Answer::Refunded { units } => *units,
-            Answer::Expired if why_expired => return,
+            Answer::Expired if why_expired => return self.come_too_late(model, id),
             Answer::Expired => {
                 return self.differ(Kind::Expiry, here, format!("{id:?} is expired too early"));
             }
@@ -379,12 +389,20 @@ impl Replay {
         }
     }
 
+    /// A refund of an id that is forgotten gives nothing back, and was asked for all the same.
+    fn come_too_late(&mut self, model: &Model, id: Id) {
+        for charge in model.ids.get(&id).map_or(&[][..], |stored| &stored.charges) {
+            self.admissions[charge.admission].is_returned = true;
+        }
+    }
+
     /// Gives back what still counts, and says how many units that are.
     fn give_back(&mut self, model: &mut Model, now_ms: u64, charges: &[Charge]) -> u64 {
         let mut units = 0;
         let after = self.admissions.len();
         for charge in charges {
             let admission = &mut self.admissions[charge.admission];
+            admission.is_returned = true;
             let end_ms = match admission.sliding {
                 // It shares no window with what is taken from then on.
                 true => admission.log_ms + admission.window_ms,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use quotum_api::cluster::StatusResponse;
-use quotum_checker::history::{Edge, Phase};
+use quotum_checker::history::{Edge, Phase, What};
 use quotum_e2e::bench::Bench;
 use quotum_e2e::ensure;
 use quotum_e2e::failure::Result;
@@ -149,6 +149,26 @@ impl<'a> Course<'a> {
         let asked = self.cluster.asked().last().cloned();
         self.watch.add(asked.expect("it was just prepared"));
         self.add(&address).await
+    }
+
+    /// Waits until a node says that it has installed a snapshot of the counters, and records it.
+    pub async fn fed_by_snapshot(&mut self, number: u8) -> Result {
+        let node = self.cluster.node(number);
+        let what = format!("{} to install a snapshot", node.name());
+        let said = "a snapshot is installed shard=0 index=";
+        let index = poll::until(&what, HEAL_MAX, async || {
+            let log = node.log()?;
+            let rest = log.split_once(said).map(|(_, rest)| rest);
+            let index = rest.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+            Ok(index)
+        })
+        .await?;
+        self.recorder.note(What::Snapshot {
+            node: number.into(),
+            shard: 0,
+            index,
+        });
+        Ok(())
     }
 
     /// Lets a node in that came back with an empty disk: under its id there is another now.

@@ -16,7 +16,7 @@ pub(super) fn check(index: &Index, replay: &Replay) -> Vec<Violation> {
     let mut logged: BTreeMap<(&str, u64), Uses> = BTreeMap::new();
     for one in replay.admissions.iter().filter(|one| one.sliding) {
         let counter = (one.key.as_str(), one.window_ms);
-        let used = (one.log_ms, one.kept(), one.max);
+        let used = (one.log_ms, one.freed.map_or(one.units, |_| 0), one.max);
         logged.entry(counter).or_default().push(used);
     }
     let mut found = Vec::new();

@@ -44,7 +44,7 @@ pub(super) struct Charge {
 
 #[derive(Debug, Default)]
 pub(super) struct Epoch {
-    acked_seq: u64,
+    pub(super) acked_seq: u64,
     seen_ms: u64,
     /// The highest seq seen by then, in the order of time.
     seen: Vec<(u64, u64)>,

@@ -124,13 +124,7 @@ pub(super) async fn a_cluster_grows_and_shrinks_under_load(bench: &Bench) -> Res
         let fault = course.begin("add node", &[number]);
         course.add_node(number).await?;
         course.end(&fault);
-        let node = course.cluster.node(number);
-        ensure!(
-            node.log()?
-                .contains(&format!("a snapshot is installed shard={GROUP} ")),
-            "{} was not fed by a snapshot",
-            node.name()
-        );
+        course.fed_by_snapshot(number).await?;
         course.pass(STEP).await;
     }
     course.voters(&[1, 2, 3, 4, 5]).await?;
