@@ -101,11 +101,14 @@ fn commands(epoch: Epoch, start: LogTime, script: &[Step]) -> Vec<(LogTime, Comm
         let command = match &step.action {
             Action::Acquire(items) => {
                 seq += 1;
-                if ahead.take().is_some_and(|at| now.since(at) >= DEDUP_TTL_MS) {
+                // An id is as old as its refund, if that came first.
+                let mut seen = ahead.take().unwrap_or(now);
+                if now.since(seen) >= DEDUP_TTL_MS {
                     seq += 1;
+                    seen = now;
                 }
                 let id = RequestId { epoch, seq };
-                sent.push((now, id, items.clone()));
+                sent.push((seen, id, items.clone()));
                 Command::Acquire {
                     id,
                     acked_seq: 0,
@@ -124,12 +127,13 @@ fn commands(epoch: Epoch, start: LogTime, script: &[Step]) -> Vec<(LogTime, Comm
                 Some((id, _)) => Command::Refund { id },
                 None => continue,
             },
-            Action::RefundAhead => Command::Refund {
-                id: RequestId {
-                    epoch,
-                    seq: seq + 1,
-                },
-            },
+            Action::RefundAhead => {
+                ahead.get_or_insert(now);
+                let seq = seq + 1;
+                Command::Refund {
+                    id: RequestId { epoch, seq },
+                }
+            }
         };
         out.push((now, command));
     }
