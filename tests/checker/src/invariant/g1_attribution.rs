@@ -33,7 +33,7 @@ fn crowded(replay: &Replay) -> Vec<Violation> {
     for ((shard, key, window_ms, number), admissions) in windows {
         let max = admissions.iter().map(|(_, one)| one.max).max().unwrap_or(0);
         let (units, at_us) = most(&admissions);
-        if units > max {
+        if units > u128::from(max) {
             let what = format!(
                 "shard {shard} {key}: {units} units in window {number} of {window_ms} ms, max {max}"
             );
@@ -44,7 +44,7 @@ fn crowded(replay: &Replay) -> Vec<Violation> {
 }
 
 /// The most units that stood at one time, and when that was.
-fn most(admissions: &[(usize, &Admission)]) -> (u64, u64) {
+fn most(admissions: &[(usize, &Admission)]) -> (u128, u64) {
     let mut freed: Vec<(usize, u64)> = admissions
         .iter()
         .filter_map(|(_, one)| Some((one.freed?, one.units)))
@@ -54,9 +54,9 @@ fn most(admissions: &[(usize, &Admission)]) -> (u64, u64) {
     let (mut units, mut most) = (0, (0, 0));
     for (at, one) in admissions {
         while let Some((_, less)) = freed.next_if(|(after, _)| after <= at) {
-            units -= less;
+            units -= u128::from(less);
         }
-        units += one.units;
+        units += u128::from(one.units);
         most = most.max((units, one.at_us));
     }
     most

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::violation;
 use crate::history::Id;
 use crate::index::{Index, Request};
+use crate::limits::UNITS_MAX;
 use crate::replay::{Admission, Replay};
 use crate::report::Violation;
 
@@ -38,11 +39,11 @@ pub(super) fn check(index: &Index, replay: &Replay) -> Vec<Violation> {
         };
         let (units, at_us) = standing.entry(counter).or_default();
         if is_settled(replay, one, id) {
-            *units += one.kept();
+            *units = units.saturating_add(one.kept());
         }
         *at_us = one.at_us.max(*at_us);
         let (units, at_us) = by_id.entry((id, counter)).or_default();
-        *units += one.units;
+        *units = units.saturating_add(one.units);
         *at_us = one.at_us;
     }
     for (counter, (units, at_us)) in standing {
@@ -109,7 +110,9 @@ fn counters(request: &Request) -> BTreeMap<Counter<'_>, u64> {
     let mut own: BTreeMap<Counter<'_>, u64> = BTreeMap::new();
     for item in request.items() {
         let counter = (item.shard.unwrap_or(place), &*item.key, item.window_ms);
-        *own.entry(counter).or_default() += item.units;
+        // What asks for more than can be counted asks for nothing.
+        let units = Some(item.units).filter(|units| *units <= UNITS_MAX);
+        *own.entry(counter).or_default() += units.unwrap_or(0);
     }
     own
 }

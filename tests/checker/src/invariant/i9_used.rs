@@ -13,7 +13,8 @@ pub(super) fn check(index: &Index, replay: &Replay) -> Vec<Violation> {
     let mut charged: BTreeMap<(u32, &str, u64), u64> = BTreeMap::new();
     for one in replay.admissions.iter().filter(|one| !one.is_held) {
         let counter = (one.position.shard, one.key.as_str(), one.window_ms);
-        *charged.entry(counter).or_default() += one.kept();
+        let units = charged.entry(counter).or_default();
+        *units = units.saturating_add(one.kept());
     }
     let logged = index.logged_shards();
     let mut used: BTreeMap<_, (u64, u64)> = BTreeMap::new();
@@ -35,7 +36,7 @@ pub(super) fn check(index: &Index, replay: &Replay) -> Vec<Violation> {
             }
             let counter = (shard, item.key.as_str(), item.window_ms);
             let (units, at_us) = used.entry(counter).or_default();
-            *units += item.units;
+            *units = units.saturating_add(item.units);
             *at_us = forwarded_us.max(*at_us);
         }
     }

@@ -89,5 +89,8 @@ fn a_sliding_unit_is_given_back_beyond_the_end_of_a_fixed_window() {
     let index = Index::new(&sample.events).unwrap();
     let is_freed = |one: &Admission| one.freed.is_some();
     let admissions = Replay::new(&index).admissions;
-    assert_eq!(admissions.iter().map(is_freed).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(
+        admissions.iter().map(is_freed).collect::<Vec<_>>(),
+        [true, false]
+    );
 }
