@@ -17,6 +17,7 @@ use crate::{Batch, Caps, LogTime, Stamp, Tenant};
 #[cfg(quotum_bugs)]
 mod broken;
 pub(crate) mod census;
+pub(crate) mod chunks;
 pub(crate) mod client;
 pub(crate) mod clients;
 pub(crate) mod counters;

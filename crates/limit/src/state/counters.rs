@@ -135,7 +135,7 @@ impl Counters {
     pub(crate) fn find(&self, spot: Spot, item: &Item, now: LogTime) -> Place {
         let part = &self.parts[spot.part as usize];
         let at = part.find(spot.hash, identity(item));
-        let record = at.map(|at| &part.records()[at as usize]);
+        let record = at.map(|at| part.record(at));
         let standing = record.filter(|record| record.end > now).map(|record| {
             let charged = match part.charged(record) {
                 Ok(units) => units,
@@ -172,7 +172,7 @@ impl Counters {
     fn counted(&self, place: &Place, window: Window, now: LogTime) -> Option<&[ring::Spot]> {
         place.standing?;
         let part = &self.parts[place.spot.part as usize];
-        let record = &part.records()[place.at? as usize];
+        let record = part.record(place.at?);
         let ring = part.charged(record).err()?;
         Some(ring.counted(Grid::of(window), now))
     }
@@ -239,7 +239,7 @@ impl Counters {
             return 0;
         };
         let part = Arc::make_mut(&mut self.parts[part as usize]);
-        let charged = part.charged(&part.records()[at as usize]);
+        let charged = part.charged(part.record(at));
         let charged = charged.unwrap_or_default();
         let (record, ring) = part.charged_mut(at);
         match ring {
@@ -267,7 +267,7 @@ impl Counters {
             let part = &mut self.parts[self.sweep_at];
             self.sweep_at = (self.sweep_at + 1) % PARTS;
             budget = budget.saturating_sub(part.len() + 1);
-            if part.records().iter().any(|record| record.end <= now) {
+            if part.has_over(now) {
                 self.stored -= Arc::make_mut(part).sweep(now);
             }
         }

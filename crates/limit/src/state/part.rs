@@ -1,23 +1,29 @@
 //! Parts: a share of the counters, packed.
 //!
 //! Promises: a fixed counter costs at most 64 bytes beside its key, a sliding one its ring beside
-//! that. Records, names and rings lie in arrays of their own, so that a part is copied for a
-//! snapshot by copying bytes, and none of them has an allocation to itself.
+//! that. Records, names and rings lie together, each kind by itself, so that a part is copied for
+//! a snapshot by copying bytes, and none of them has an allocation to itself.
 
 use hashbrown::HashTable;
 
+use super::chunks::Chunks;
 use super::counters::Digest;
 use super::ring::{Grid, Ring, Spot};
 use crate::command::Algorithm;
 use crate::key::Tenant;
 use crate::{Key, LogTime, Window};
 
+/// Records of a chunk.
+const RECORDS: usize = 32;
+/// The same of names, in bytes.
+const NAME_BYTES: usize = 1_024;
+
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Part {
     /// Places in `records`.
     table: HashTable<u32>,
-    records: Vec<Record>,
-    names: Vec<u8>,
+    records: Chunks<Record, RECORDS>,
+    names: Chunks<u8, NAME_BYTES>,
     /// Bytes of `names` that no record has any more.
     names_unused: usize,
     rings: Vec<Ring>,
@@ -125,11 +131,16 @@ impl Record {
 
 impl Part {
     pub(crate) fn len(&self) -> usize {
-        self.records.len()
+        self.records.end()
     }
 
-    pub(crate) fn records(&self) -> &[Record] {
-        &self.records
+    pub(crate) fn record(&self, at: u32) -> &Record {
+        self.records.get(at as usize)
+    }
+
+    /// Whether a counter is over at `now`.
+    pub(crate) fn has_over(&self, now: LogTime) -> bool {
+        self.records.iter().any(|record| record.end <= now)
     }
 
     /// The counters that stand at `now`.
@@ -152,7 +163,8 @@ impl Part {
     }
 
     fn name(&self, record: &Record) -> &[u8] {
-        &self.names[record.name_at as usize..][..record.shape.name_len()]
+        self.names
+            .slice(record.name_at as usize, record.shape.name_len())
     }
 
     /// The units of a record, and its ring if it slides.
@@ -165,7 +177,7 @@ impl Part {
 
     /// The units of the record at `at`, to be changed.
     pub(crate) fn charged_mut(&mut self, at: u32) -> (&mut Record, Option<&mut Ring>) {
-        let record = &mut self.records[at as usize];
+        let record = self.records.get_mut(at as usize);
         let ring = match record.shape.algorithm() {
             Algorithm::Fixed => None,
             Algorithm::Sliding => Some(&mut self.rings[record.charged as usize]),
@@ -176,7 +188,7 @@ impl Part {
     pub(crate) fn find(&self, hash: u32, identity: Identity<'_>) -> Option<u32> {
         let shape = Shape::new(identity, Tenant::default());
         let same = |at: &u32| {
-            let record = &self.records[*at as usize];
+            let record = self.record(*at);
             record.hash == hash && record.shape.fits(shape) && self.name(record) == identity.name
         };
         self.table.find(spread(hash), same).copied()
@@ -184,13 +196,12 @@ impl Part {
 
     /// Reads what [`Part::find`] will read, and makes something of it that nobody needs.
     pub(crate) fn touch(&self, hash: u32) -> u64 {
-        let alike = |at: &u32| self.records[*at as usize].hash == hash;
+        let alike = |at: &u32| self.record(*at).hash == hash;
         let Some(at) = self.table.find(spread(hash), alike) else {
             return 0;
         };
-        let record = &self.records[*at as usize];
-        let name = self.names.get(record.name_at as usize);
-        record.end.ms ^ u64::from(name.copied().unwrap_or_default())
+        let record = self.record(*at);
+        record.end.ms ^ u64::from(self.name(record)[0])
     }
 
     /// Puts a counter in whose identity is not there, and returns its place.
@@ -211,16 +222,13 @@ impl Part {
             window,
             algorithm,
         };
-        let at = u32::try_from(self.records.len()).expect("a part of the counters is small");
-        let name_at = u32::try_from(self.names.len()).expect("a part of the names is small");
-        make_room(&mut self.names, name.len());
-        self.names.extend_from_slice(name);
+        let narrow = |at: usize| u32::try_from(at).expect("a part of the counters is small");
+        let name_at = narrow(self.names.push(name));
         let charged = match charged {
             Charged::Fixed(units) => units,
             Charged::Sliding(ring) => self.put_ring(ring),
         };
-        make_room(&mut self.records, 1);
-        self.records.push(Record {
+        let record = Record {
             end,
             charged,
             revision,
@@ -228,10 +236,12 @@ impl Part {
             shape: Shape::new(identity, key.tenant()),
             name_at,
             hash,
-        });
+        };
+        let at = narrow(self.records.push(&[record]));
         let records = &self.records;
-        self.table
-            .insert_unique(spread(hash), at, |at| spread(records[*at as usize].hash));
+        self.table.insert_unique(spread(hash), at, |at| {
+            spread(records.get(*at as usize).hash)
+        });
         at
     }
 
@@ -246,45 +256,43 @@ impl Part {
 
     /// Frees the counters that are over at `now`, and says how many.
     pub(crate) fn sweep(&mut self, now: LogTime) -> usize {
-        let before = self.records.len();
+        let before = self.len();
         let mut at = 0;
-        while at < self.records.len() {
-            match self.records[at].end <= now {
+        while at < self.len() {
+            match self.records.get(at).end <= now {
                 true => self.remove(at),
                 false => at += 1,
             }
         }
-        if self.names_unused * 2 > self.names.len() {
+        if self.names_unused * 2 > self.names.end() {
             self.pack_names();
         }
-        if self.records.capacity() > 2 * self.records.len() + 8 {
-            self.records.shrink_to_fit();
-        }
-        if self.table.capacity() > 4 * self.records.len() + 16 {
+        self.records.shrink();
+        if self.table.capacity() > 4 * self.len() + 16 {
             let records = &self.records;
             self.table
-                .shrink_to_fit(|at| spread(records[*at as usize].hash));
+                .shrink_to_fit(|at| spread(records.get(*at as usize).hash));
         }
         if self.rings_unused.len() == self.rings.len() {
             (self.rings, self.rings_unused) = (Vec::new(), Vec::new());
         }
-        before - self.records.len()
+        before - self.len()
     }
 
     /// Removes the record at `at`; the last one takes its place.
     fn remove(&mut self, at: usize) {
-        let record = self.records[at];
+        let record = *self.records.get(at);
         let is = |place: usize| move |at: &u32| *at as usize == place;
         if let Ok(found) = self.table.find_entry(spread(record.hash), is(at)) {
             found.remove();
         }
-        let last = self.records.len() - 1;
+        let last = self.len() - 1;
+        let moved = self.records.pop();
         if last > at {
-            let hash = spread(self.records[last].hash);
-            let moved = self.table.find_mut(hash, is(last));
-            *moved.expect("each record is in the table") = at as u32;
+            let place = self.table.find_mut(spread(moved.hash), is(last));
+            *place.expect("each record is in the table") = at as u32;
+            *self.records.get_mut(at) = moved;
         }
-        self.records.swap_remove(at);
         self.names_unused += record.shape.name_len();
         if record.shape.algorithm() == Algorithm::Sliding {
             self.rings[record.charged as usize] = Ring::default();
@@ -293,11 +301,10 @@ impl Part {
     }
 
     fn pack_names(&mut self) {
-        let mut names = Vec::with_capacity(self.names.len() - self.names_unused);
-        for record in &mut self.records {
-            let name = &self.names[record.name_at as usize..][..record.shape.name_len()];
-            record.name_at = names.len() as u32;
-            names.extend_from_slice(name);
+        let mut names = Chunks::default();
+        for record in self.records.iter_mut() {
+            let (at, len) = (record.name_at as usize, record.shape.name_len());
+            record.name_at = names.push(self.names.slice(at, len)) as u32;
         }
         self.names = names;
         self.names_unused = 0;
@@ -315,14 +322,14 @@ impl Part {
 
     /// Adds to, or takes from, the units of a fixed counter.
     pub(crate) fn set_charged(&mut self, at: u32, units: u64) {
-        self.records[at as usize].charged = units;
+        self.records.get_mut(at as usize).charged = units;
     }
 
     /// The memory that it uses, about.
     pub(crate) fn bytes(&self) -> usize {
         self.table.allocation_size()
-            + self.records.capacity() * size_of::<Record>()
-            + self.names.capacity()
+            + self.records.bytes()
+            + self.names.bytes()
             + self.rings.capacity() * size_of::<Ring>()
             + self.rings.iter().map(Ring::bytes).sum::<usize>()
             + self.rings_unused.capacity() * size_of::<u32>()
@@ -348,13 +355,6 @@ impl View<'_> {
             }
         }
         digest.finish()
-    }
-}
-
-/// Grows by an eighth: what is full most of the time must not be half empty.
-fn make_room<T>(vec: &mut Vec<T>, more: usize) {
-    if vec.capacity() - vec.len() < more {
-        vec.reserve_exact(more + vec.len() / 8);
     }
 }
 
