@@ -10,13 +10,18 @@ mod tests;
 /// A list in chunks of `N`. A place in it is a number that stays.
 #[derive(Debug, Clone)]
 pub(crate) struct Chunks<T, const N: usize> {
+    /// Most lists are short: this one is no pointer further away than a list that moves.
+    first: Vec<T>,
     /// None is empty.
-    chunks: Vec<Vec<T>>,
+    more: Vec<Vec<T>>,
 }
 
 impl<T, const N: usize> Default for Chunks<T, N> {
     fn default() -> Self {
-        Self { chunks: Vec::new() }
+        Self {
+            first: Vec::new(),
+            more: Vec::new(),
+        }
     }
 }
 
@@ -25,33 +30,44 @@ impl<T, const N: usize> Default for Chunks<T, N> {
 impl<T: Copy, const N: usize> Chunks<T, N> {
     /// Where the next item would be, if it fits: as many places as are taken or left out.
     pub(crate) fn end(&self) -> usize {
-        let last = self.chunks.last().map_or(0, Vec::len);
-        self.chunks.len().saturating_sub(1) * N + last
+        match self.more.last() {
+            None => self.first.len(),
+            Some(last) => self.more.len() * N + last.len(),
+        }
     }
 
     pub(crate) fn get(&self, at: usize) -> &T {
-        &self.chunks[at / N][at % N]
+        &self.chunk(at)[at % N]
     }
 
     pub(crate) fn get_mut(&mut self, at: usize) -> &mut T {
-        &mut self.chunks[at / N][at % N]
+        match at < N {
+            true => &mut self.first[at],
+            false => &mut self.more[at / N - 1][at % N],
+        }
     }
 
     /// Items that were pushed together.
     pub(crate) fn slice(&self, at: usize, len: usize) -> &[T] {
-        &self.chunks[at / N][at % N..][..len]
+        &self.chunk(at)[at % N..][..len]
+    }
+
+    fn chunk(&self, at: usize) -> &Vec<T> {
+        match at < N {
+            true => &self.first,
+            false => &self.more[at / N - 1],
+        }
     }
 
     /// Adds items, at most `N`, one beside the other, and returns the place of the first.
     pub(crate) fn push(&mut self, items: &[T]) -> usize {
-        let has_room = |chunk: &Vec<T>| chunk.len() + items.len() <= N;
-        if !self.chunks.last().is_some_and(has_room) {
-            let size = if self.chunks.is_empty() { 0 } else { N };
-            self.chunks.reserve_exact(1);
-            self.chunks.push(Vec::with_capacity(size));
+        let last = self.more.last().unwrap_or(&self.first);
+        if last.len() + items.len() > N {
+            self.more.reserve_exact(1);
+            self.more.push(Vec::with_capacity(N));
         }
         let at = self.end();
-        let chunk = self.chunks.last_mut().expect("there is one now");
+        let chunk = self.more.last_mut().unwrap_or(&mut self.first);
         if chunk.capacity() - chunk.len() < items.len() {
             // By an eighth: what is full most of the time must not be half empty.
             let room = (items.len() + chunk.len() / 8).min(N - chunk.len());
@@ -63,37 +79,36 @@ impl<T: Copy, const N: usize> Chunks<T, N> {
 
     /// Removes the last item, of which there is one.
     pub(crate) fn pop(&mut self) -> T {
-        let chunk = self.chunks.last_mut().expect("none is missing");
-        let item = chunk.pop().expect("no chunk is empty");
+        let chunk = self.more.last_mut().unwrap_or(&mut self.first);
+        let item = chunk.pop().expect("there is an item");
         if chunk.is_empty() {
-            self.chunks.pop();
+            self.more.pop();
         }
         item
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.chunks.iter().flatten()
+        self.first.iter().chain(self.more.iter().flatten())
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.chunks.iter_mut().flatten()
+        let more = self.more.iter_mut().flatten();
+        self.first.iter_mut().chain(more)
     }
 
     /// Gives memory back that is not needed any more.
     pub(crate) fn shrink(&mut self) {
-        if let [only] = &mut self.chunks[..]
-            && only.capacity() > 2 * only.len() + 8
-        {
-            only.shrink_to_fit();
+        if self.first.capacity() > 2 * self.first.len() + 8 {
+            self.first.shrink_to_fit();
         }
-        if self.chunks.capacity() > 2 * self.chunks.len() + 4 {
-            self.chunks.shrink_to_fit();
+        if self.more.capacity() > 2 * self.more.len() + 4 {
+            self.more.shrink_to_fit();
         }
     }
 
-    /// The memory that it uses.
+    /// The memory that it uses, beside itself.
     pub(crate) fn bytes(&self) -> usize {
-        let items: usize = self.chunks.iter().map(Vec::capacity).sum();
-        items * size_of::<T>() + self.chunks.capacity() * size_of::<Vec<T>>()
+        let more: usize = self.more.iter().map(Vec::capacity).sum();
+        (self.first.capacity() + more) * size_of::<T>() + self.more.capacity() * size_of::<Vec<T>>()
     }
 }

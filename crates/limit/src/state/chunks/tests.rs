@@ -56,8 +56,8 @@ fn past_the_first_chunk_memory_comes_in_one_size() {
     for item in 0..320 {
         chunks.push(&[item]);
     }
-    assert_eq!(chunks.chunks.len(), 10);
-    assert!(chunks.chunks.iter().all(|chunk| chunk.capacity() == 32));
+    assert_eq!(chunks.more.len(), 9);
+    assert!(chunks.more.iter().all(|chunk| chunk.capacity() == 32));
     while chunks.end() > 1 {
         chunks.pop();
     }
