@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use quotum_api::counter::counter_client::CounterClient;
-use quotum_api::counter::decide_response::Result as Told;
 use quotum_api::Decided;
 use quotum_api::counter::DecideRequest;
+use quotum_api::counter::counter_client::CounterClient;
+use quotum_api::counter::decide_response::Result as Told;
 use quotum_checker::What;
 use quotum_checker::history::{Answer, Ask, Edge, Id, Position};
 use quotum_limit::{Algorithm, Command, Epoch, Item, Items, Key, RequestId, Window};

@@ -5,14 +5,21 @@
 //! history that `quotum-checker` judges. Each seed has a process of its own, because the order in
 //! which tokio drops tasks depends on how many a process has had.
 //!
-//! # What it does not do yet
-//! * No run of CI holds it: six seeds were run on this version of the product, two of them twice, the
-//!   same both times. Five counted, and none showed a violation. That is no proof of anything yet.
-//! * `--bug ack-before-sync` was caught at the first seed, and run for no more than two.
-//! * One shard, for the checker's model knows no reservations; limits that slide are left out.
-//! * No bit flips on disks, no duplicated packets, no pauses, no changes of members.
-//! * One bug can be put in, of the dozen that would show how sharp the checker is.
-//! * TLS and the bounds of connections are left out: they are tests of real processes.
+//! # What goes wrong
+//! * Processes: killed one or all, restarted in peace; held together with their disk.
+//! * Power: unsynced blocks are lost, kept and reordered at will, and so are names.
+//! * Disks: a sync that fails, is slow or does not end; no space; a bit that flips where it was synced.
+//! * Network: cuts both ways, one way, of one pair, of gateways; held back, delayed.
+//! * Clocks: apart and drifting always, off by up to a day on one machine, also where a term starts.
+//! * Members: one is added, others are removed and put back.
+//! * Clients: requests sent twice, to two nodes, after their refund, for less than nothing; clients and
+//!   gateways that end.
+//!
+//! # What it leaves out
+//! * A process that is stopped: its timers go on here. `tests/cluster` stops real ones.
+//! * Calls with counters in two shards, for the checker's model knows no reservations.
+//! * Packets that are duplicated: a stream hides them. Requests are duplicated instead.
+//! * TLS and the bounds of connections: they are tests of real processes.
 //!
 //! # Layout
 //! * [`run`]: one run. [`world`]: what its hosts share. [`chaos`]: what goes wrong.

@@ -119,10 +119,10 @@ impl Operator {
                 Ok(Err(status)) => status.message().to_owned(),
                 Err(_) => "no answer".to_owned(),
             };
-            assert!(
-                self.world.stage() < Stage::Settled,
-                "the members cannot be changed: {why}"
-            );
+            if self.world.stage() >= Stage::Settled {
+                let what = format!("the members cannot be changed: {why}");
+                return self.world.recorder().trouble(what);
+            }
             self.world.recorder().trace(|| format!("operator: {why}"));
             let pause_ms = self.rng.between(20, 200);
             tokio::time::sleep(Duration::from_millis(pause_ms)).await;

@@ -24,6 +24,8 @@ struct Inner {
     entries: BTreeSet<(u32, u64)>,
     requests: u64,
     seen: Seen,
+    /// What must not be, and no history shows.
+    troubles: Vec<String>,
     /// What is no part of the history, but must be the same in every run of a seed.
     trace: Vec<String>,
 }
@@ -66,6 +68,17 @@ impl Recorder {
     pub(crate) fn trace(&self, line: impl FnOnce() -> String) {
         let line = format!("{} {}", true_us(), line());
         self.inner.lock().expect("one thread").trace.push(line);
+    }
+
+    /// Notes what must not be, and no history shows: a violation of its own.
+    pub(crate) fn trouble(&self, what: String) {
+        let at_ms = true_us() / 1_000;
+        let mut inner = self.inner.lock().expect("one thread");
+        inner.troubles.push(format!("at {at_ms} ms: {what}"));
+    }
+
+    pub(crate) fn troubles(&self) -> Vec<String> {
+        self.inner.lock().expect("one thread").troubles.clone()
     }
 
     /// What there has been so far.

@@ -105,6 +105,7 @@ pub(crate) fn run(seed: u64) -> Run {
         }
     }
     drop(sim);
+    trouble.append(&mut recorder.troubles());
     trouble.append(&mut PANICS.lock().expect("pushing does not panic"));
     let (events, trace) = recorder.finish();
     let outcome = judge(seed, &events, &trace, trouble);
