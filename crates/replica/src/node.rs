@@ -21,9 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::apply::Applier;
 use crate::clock::SharedClock;
 use crate::disk::SharedDisk;
-use crate::limits::{
-    ENTRY_BYTES_MAX, FEATURE_LEVEL, HELLO_DEADLINE, LOG_KEEP_ENTRIES, PEER_PROTOCOL, SHARDS_MAX,
-};
+use crate::limits::{ENTRY_BYTES_MAX, FEATURE_LEVEL, HELLO_DEADLINE, PEER_PROTOCOL, SHARDS_MAX};
 use crate::log::{Log, LogConfig, LogError, ShardId};
 use crate::machine::Machine;
 use crate::network::{ClusterId, Dialer, Network, Peers};
@@ -466,7 +464,8 @@ fn raft_config(timings: Timings) -> Result<Arc<Config>, NodeError> {
         max_payload_entries: 4_096,
         replication_lag_threshold: 1_000_000,
         snapshot_policy: SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: LOG_KEEP_ENTRIES,
+        // See `upkeep`.
+        max_in_snapshot_log_to_keep: u64::MAX,
         enable_pre_vote: Some(true),
         enable_leader_restore: Some(false),
         allow_log_reversion: Some(false),

@@ -3,6 +3,8 @@
 //! A group takes a snapshot when it has written a segment's worth of log since its last one. When
 //! the segments are crowded, the groups that hold the oldest one take a snapshot too, however
 //! little they wrote, and give up the entries that they keep for followers a little behind.
+//! openraft gives up nothing by itself: it would take back what it was asked to give up while a
+//! follower still reads it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +12,7 @@ use std::time::Duration;
 use openraft::async_runtime::WatchReceiver;
 
 use super::{Node, NodeError};
-use crate::limits::{KEPT_SEGMENTS_MAX, SNAPSHOT_LOG_BYTES};
+use crate::limits::{KEPT_SEGMENTS_MAX, LOG_KEEP_ENTRIES, SNAPSHOT_LOG_BYTES};
 use crate::log::ShardId;
 use crate::propose::Group;
 
@@ -68,7 +70,12 @@ impl Since {
         let in_the_way = standing
             .in_the_way
             .filter(|last| standing.purged < Some(*last));
-        let purge = in_the_way.and(standing.covered);
+        let purge = match in_the_way {
+            Some(_) => standing.covered,
+            None => standing
+                .covered
+                .and_then(|covered| covered.checked_sub(LOG_KEEP_ENTRIES)),
+        };
         let uncovered = in_the_way.is_some_and(|last| standing.covered < Some(last));
         let grown = standing.appended_bytes.saturating_sub(self.appended_bytes) >= threshold;
         let snapshot = (grown || uncovered)
@@ -193,6 +200,23 @@ mod tests {
         // It has come, and the next is due already.
         assert!(since.due(standing(2_500, 9, Some(6)), THRESHOLD).snapshot);
         assert!(!since.due(standing(2_500, 9, Some(9)), THRESHOLD).snapshot);
+    }
+
+    #[test]
+    fn what_a_follower_a_little_behind_may_need_is_kept() {
+        let mut since = Since::default();
+        let purge = |since: &mut Since, covered, purged| {
+            let standing = Standing {
+                purged,
+                ..standing(10, covered, Some(covered))
+            };
+            since.due(standing, THRESHOLD).purge
+        };
+        assert_eq!(purge(&mut since, LOG_KEEP_ENTRIES - 1, None), None);
+        assert_eq!(purge(&mut since, LOG_KEEP_ENTRIES + 5, None), Some(5));
+        assert_eq!(purge(&mut since, LOG_KEEP_ENTRIES + 5, Some(5)), None);
+        // More was given up when the segments were crowded.
+        assert_eq!(purge(&mut since, LOG_KEEP_ENTRIES + 5, Some(900)), None);
     }
 
     #[test]
