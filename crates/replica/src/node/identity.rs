@@ -1,4 +1,7 @@
 //! Who a node is: drawn once, kept on the disk, never used again after its data is lost.
+//!
+//! The last line of the file is a checksum over those before it. A file that was written before
+//! there was one is taken as it is; the next change of it adds one.
 
 use std::fmt::Write;
 use std::io;
@@ -8,8 +11,14 @@ use crate::network::ClusterId;
 
 use super::NodeConfig;
 
+#[cfg(test)]
+mod tests;
+
 /// The file that holds it.
 const FILE: &str = "identity";
+
+/// What the line of the checksum begins with.
+const SUM: &str = "sum = ";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Identity {
@@ -32,6 +41,10 @@ pub enum IdentityError {
         line: usize,
         what: &'static str,
     },
+    #[error(
+        "{file}: its checksum is wrong: what it says of this node is damaged, and must not be guessed"
+    )]
+    Damaged { file: String },
     #[error("{file}: this is the data of node {found}, not of node {wanted}")]
     OtherNode {
         file: String,
@@ -64,8 +77,8 @@ impl Identity {
         random: u64,
     ) -> Result<Self, IdentityError> {
         let file = disk.describe(FILE);
-        let text = match disk.read(FILE) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        let bytes = match disk.read(FILE) {
+            Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // Small enough for every language that may read it from JSON; 0 is nobody.
                 let node = config.id.unwrap_or((random >> 12).max(1));
@@ -81,7 +94,7 @@ impl Identity {
             }
             Err(source) => return Err(IdentityError::Io { file, source }),
         };
-        let identity = Self::parse(&text, &file)?;
+        let identity = Self::decode(&bytes, &file)?;
         if let Some(wanted) = config.id.filter(|id| *id != identity.node) {
             return Err(IdentityError::OtherNode {
                 file,
@@ -101,6 +114,14 @@ impl Identity {
     }
 
     pub(super) async fn save(&self, disk: &SharedDisk) -> Result<(), IdentityError> {
+        let saved = disk::replace(disk.as_ref(), FILE, self.encode().as_bytes()).await;
+        saved.map_err(|source| IdentityError::Io {
+            file: disk.describe(FILE),
+            source,
+        })
+    }
+
+    fn encode(&self) -> String {
         let mut text = format!(
             "node = {}\nincarnation = {}\nshards = {}\n",
             self.node, self.incarnation, self.shards
@@ -111,11 +132,20 @@ impl Identity {
         if self.founder {
             text.push_str("founder = true\n");
         }
-        let saved = disk::replace(disk.as_ref(), FILE, text.as_bytes()).await;
-        saved.map_err(|source| IdentityError::Io {
-            file: disk.describe(FILE),
-            source,
-        })
+        let sum = sum(&text);
+        text + &sum
+    }
+
+    fn decode(bytes: &[u8], file: &str) -> Result<Self, IdentityError> {
+        let damaged = || IdentityError::Damaged {
+            file: file.to_owned(),
+        };
+        let text = str::from_utf8(bytes).map_err(|_| damaged())?;
+        match text.rfind(SUM) {
+            None => Self::parse(text, file),
+            Some(at) if text[at..] == sum(&text[..at]) => Self::parse(&text[..at], file),
+            Some(_) => Err(damaged()),
+        }
     }
 
     fn parse(text: &str, file: &str) -> Result<Self, IdentityError> {
@@ -161,6 +191,11 @@ impl Identity {
             founder,
         })
     }
+}
+
+/// The line that ends a file.
+fn sum(text: &str) -> String {
+    format!("{SUM}{:08x}\n", crc32fast::hash(text.as_bytes()))
 }
 
 /// A cluster id as people read it.
