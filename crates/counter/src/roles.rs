@@ -1,9 +1,10 @@
 //! Which services a certificate opens: by its role, and by the port. What no line names is closed.
 //!
 //! A port that asks for no certificates lets everybody through; tokens are then all there is.
+//! Calls whose messages are not a stream have a deadline for the one that they make.
 
 use quotum_replica::peer::Voucher;
-use quotum_transport::{Caller, Role};
+use quotum_transport::{Caller, Form, Role};
 use tonic::{Request, Status};
 
 const HEALTH: &str = "grpc.health.v1.Health";
@@ -14,8 +15,33 @@ const PEER: &str = "quotum.peer.v1.Peer";
 const ENVOY: &str = "envoy.service.ratelimit.v3.RateLimitService";
 const KUADRANT: &str = "kuadrant.service.ratelimit.v1.RateLimitService";
 
+/// The calls whose requests are streams.
+const STREAMS: &[(&str, &str)] = &[
+    (COUNTER, "Decide"),
+    (REGISTRY, "Watch"),
+    (CLUSTER, "Restore"),
+    (PEER, "StreamAppend"),
+    (PEER, "Snapshot"),
+];
+
 /// Whether a caller may make a call on the port of the clients.
-pub(crate) fn clients(caller: &Caller, path: &str) -> bool {
+pub(crate) fn clients(caller: &Caller, path: &str) -> Option<Form> {
+    opens_to_clients(caller, path).then(|| form(path))
+}
+
+/// Whether a caller may make a call on the port of the peers.
+pub(crate) fn peers(caller: &Caller, path: &str) -> Option<Form> {
+    opens_to_peers(caller, path).then(|| form(path))
+}
+
+fn form(path: &str) -> Form {
+    match split(path).is_some_and(|call| STREAMS.contains(&call)) {
+        true => Form::Stream,
+        false => Form::Message,
+    }
+}
+
+fn opens_to_clients(caller: &Caller, path: &str) -> bool {
     let Caller::Certified(certified) = caller else {
         return true;
     };
@@ -38,8 +64,7 @@ pub(crate) fn clients(caller: &Caller, path: &str) -> bool {
     }
 }
 
-/// Whether a caller may make a call on the port of the peers.
-pub(crate) fn peers(caller: &Caller, path: &str) -> bool {
+fn opens_to_peers(caller: &Caller, path: &str) -> bool {
     let Caller::Certified(certified) = caller else {
         return true;
     };
@@ -61,4 +86,44 @@ pub(crate) fn vouch(mut request: Request<()>) -> Result<Request<()>, Status> {
 
 fn split(path: &str) -> Option<(&str, &str)> {
     path.strip_prefix('/')?.split_once('/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stream_of_requests_is_known_as_one() {
+        let mut streams = Vec::new();
+        for name in ["counter", "registry", "cluster", "peer"] {
+            let file = format!(
+                "{}/../../proto/quotum/{name}/v1/{name}.proto",
+                env!("CARGO_MANIFEST_DIR")
+            );
+            let text = std::fs::read_to_string(file).unwrap();
+            let mut service = "";
+            for line in text.lines().map(str::trim) {
+                if let Some(rest) = line.strip_prefix("service ") {
+                    service = rest.split_whitespace().next().unwrap();
+                }
+                let call = line
+                    .strip_prefix("rpc ")
+                    .and_then(|rest| rest.split_once('('));
+                if let Some((method, rest)) = call
+                    && rest.starts_with("stream ")
+                {
+                    streams.push((format!("quotum.{name}.v1.{service}"), method.to_owned()));
+                }
+            }
+        }
+        let mut known: Vec<(String, String)> = STREAMS
+            .iter()
+            .map(|(service, method)| ((*service).to_owned(), (*method).to_owned()))
+            .collect();
+        streams.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(known, streams);
+        assert_eq!(form("/quotum.counter.v1.Counter/Decide"), Form::Stream);
+        assert_eq!(form("/quotum.counter.v1.Counter/Acquire"), Form::Message);
+    }
 }

@@ -279,6 +279,8 @@ closed_label! {
         Role = "role",
         /// As many calls as may be are open.
         Busy = "busy",
+        /// The request did not come in time.
+        Late = "late",
     }
 }
 

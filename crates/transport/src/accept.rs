@@ -20,6 +20,7 @@ use crate::caller::Caller;
 use crate::credentials::Credentials;
 use crate::limits::{
     ACCEPT_PAUSE, CONNECTION_AGE_GRACE, CONNECTION_AGE_MAX, HANDSHAKE_DEADLINE, PREFACE_DEADLINE,
+    REQUEST_DEADLINE,
 };
 
 /// How a port talks.
@@ -43,6 +44,8 @@ pub struct Bounds {
     pub calls_max: usize,
     pub handshake_deadline: Duration,
     pub preface_deadline: Duration,
+    /// For the whole request of a call that is no stream.
+    pub request_deadline: Duration,
     /// How long a connection lives, give or take a tenth; what is open then has the grace.
     pub age_max: Duration,
     pub age_grace: Duration,
@@ -96,6 +99,7 @@ impl Bounds {
             calls_max: 65_536,
             handshake_deadline: HANDSHAKE_DEADLINE,
             preface_deadline: PREFACE_DEADLINE,
+            request_deadline: REQUEST_DEADLINE,
             age_max: CONNECTION_AGE_MAX,
             age_grace: CONNECTION_AGE_GRACE,
         }

@@ -9,6 +9,7 @@
 //! * [`credentials`]: certificates, keys and authorities as rustls takes them, replaceable.
 //! * [`certificate`]: what a certificate says. [`caller`]: who is at the other end.
 //! * [`accept`]: connections that come in. [`serve`]: gRPC on them. [`connect`]: those that go out.
+//!   [`due`]: a request that has to be there in time. [`prompt`]: a connection that has to speak.
 //! * [`limits`]: the named maximum of everything here.
 
 pub mod accept;
@@ -16,6 +17,7 @@ pub mod caller;
 pub mod certificate;
 pub mod connect;
 pub mod credentials;
+mod due;
 pub mod limits;
 mod prompt;
 pub mod serve;
@@ -26,4 +28,4 @@ pub use accept::{Acceptor, Bounds, Permit, Secured, Security};
 pub use caller::{Caller, Role};
 pub use connect::Connector;
 pub use credentials::{Credentials, CredentialsError, Ends, Material};
-pub use serve::serve;
+pub use serve::{Form, serve};

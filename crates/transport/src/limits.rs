@@ -50,5 +50,9 @@ pub const CONNECTION_AGE_MAX: Duration = Duration::from_secs(3_600);
 /// How long what is open on a connection that is too old may go on.
 pub const CONNECTION_AGE_GRACE: Duration = Duration::from_secs(30);
 
+/// How long the request of a call that is no stream may take to come in: nobody holds the room of a
+/// call by sending next to nothing.
+pub const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
+
 /// How long nothing is accepted after the system could not.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

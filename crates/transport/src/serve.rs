@@ -1,8 +1,8 @@
 //! gRPC on the connections of a port, with every bound of HTTP/2 set.
 //!
 //! Promises: a connection that says nothing, does not answer pings, breaks off streams without end
-//! or is too old is closed; beyond the bound on calls a call is refused, not queued; when it stops,
-//! what is open may end first. tonic's own server accepts, and cannot do most of this.
+//! or is too old is closed; beyond the bound on calls a call is refused, not queued; so is a request
+//! that does not come in time; when it stops, what is open may end first. tonic's own server accepts, and cannot do most of this.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -31,6 +31,7 @@ use tower::Service;
 
 use crate::accept::{Acceptor, Bounds};
 use crate::caller::Caller;
+use crate::due::Due;
 use crate::limits::{
     CONNECTION_WINDOW_BYTES, HEADER_LIST_BYTES_MAX, KEEPALIVE_PING, KEEPALIVE_PING_DEADLINE,
     LOCAL_ERROR_RESETS_MAX, PENDING_RESETS_MAX, PREFACE_BYTES, SEND_BUFFER_BYTES_MAX,
@@ -38,8 +39,18 @@ use crate::limits::{
 };
 use crate::prompt::Prompt;
 
-/// Says whether a caller may make a call, by its path: `/package.Service/Method`.
-pub type Guard = fn(&Caller, &str) -> bool;
+/// Says of a call by its path, `/package.Service/Method`, whether a caller may make it, and how its
+/// messages come in. None: it may not.
+pub type Guard = fn(&Caller, &str) -> Option<Form>;
+
+/// How the messages of a call come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// One message, which has to be there in time.
+    Message,
+    /// As many as there are, for as long as it takes.
+    Stream,
+}
 
 /// Serves `routes` on `listener` until `stop` is cancelled and what was open then has ended.
 /// Requests carry their [`Caller`] as an extension, and the addresses of their connection.
@@ -163,17 +174,27 @@ impl Port {
         caller: Caller,
     ) -> Result<Response<Body>, Infallible> {
         let metrics = self.acceptor.metrics();
-        if !(self.guard)(&caller, request.uri().path()) {
+        let Some(form) = (self.guard)(&caller, request.uri().path()) else {
             metrics.call_refused(CallRefusal::Role);
             return Ok(refused(&caller));
-        }
+        };
         let Ok(room) = Arc::clone(&self.calls).try_acquire_owned() else {
             metrics.call_refused(CallRefusal::Busy);
             let busy = Status::resource_exhausted("as many calls as this node takes are open");
             return Ok(busy.into_http());
         };
         request.extensions_mut().insert(caller);
-        let response = self.routes.clone().call(request).await?;
+        let mut routes = self.routes.clone();
+        let response = match form {
+            Form::Stream => routes.call(request).await?,
+            Form::Message => {
+                let within = self.acceptor.bounds().request_deadline;
+                let metrics = metrics.clone();
+                let late = move || metrics.call_refused(CallRefusal::Late);
+                let request = request.map(|body| Due::new(body, within, late));
+                routes.call(request).await?
+            }
+        };
         Ok(response.map(|body| Body::new(Held { body, _room: room })))
     }
 }

@@ -34,11 +34,16 @@ fn roomy() -> Bounds {
     Bounds::new(100, 100)
 }
 
-fn gateways(caller: &Caller, _: &str) -> bool {
-    let Caller::Certified(certified) = caller else {
-        return true;
+fn gateways(caller: &Caller, path: &str) -> Option<Form> {
+    let form = match path.ends_with("/Check") {
+        true => Form::Message,
+        false => Form::Stream,
     };
-    matches!(&certified.role, Some((Role::Gateway, name)) if name == "g1")
+    let Caller::Certified(certified) = caller else {
+        return Some(form);
+    };
+    let is_known = matches!(&certified.role, Some((Role::Gateway, name)) if name == "g1");
+    is_known.then_some(form)
 }
 
 impl Port {
@@ -381,6 +386,74 @@ async fn calls_beyond_the_bound_are_refused_and_not_queued() {
     tokio::time::timeout(PATIENCE, served)
         .await
         .expect("room again");
+    port.stop().await;
+}
+
+/// The first bytes of a message, and never the rest.
+struct Dribble(Option<bytes::Bytes>);
+
+impl http_body::Body for Dribble {
+    type Data = bytes::Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, Status>>> {
+        match self.0.take() {
+            Some(bytes) => std::task::Poll::Ready(Some(Ok(http_body::Frame::data(bytes)))),
+            None => std::task::Poll::Pending,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_does_not_come_in_time_is_refused() {
+    let port = Port::start(
+        Security::Plaintext,
+        Bounds {
+            request_deadline: Duration::from_millis(50),
+            calls_max: 1,
+            ..roomy()
+        },
+    )
+    .await;
+    let mut channel = port.plaintext();
+    // Half of what stands before a message, and a message that nothing ends.
+    for said in [&b"\0\0"[..], &b"\0\0\0\0\0"[..]] {
+        let body = Dribble(Some(bytes::Bytes::from_static(said)));
+        let request = http::Request::post(format!(
+            "http://{}/grpc.health.v1.Health/Check",
+            port.address
+        ))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(tonic::body::Body::new(body))
+        .unwrap();
+        let ready = std::future::poll_fn(|cx| tower::Service::poll_ready(&mut channel, cx));
+        ready.await.unwrap();
+        let answer = tower::Service::call(&mut channel, request);
+        let answer = tokio::time::timeout(PATIENCE, answer).await;
+        let answer = answer.expect("an answer in time").unwrap();
+        let status = Status::from_header_map(answer.headers());
+        assert_eq!(
+            status.map(|status| status.code()),
+            Some(Code::DeadlineExceeded)
+        );
+    }
+    port.metric("quotum_calls_refused_total{listener=\"clients\",reason=\"late\"} 2")
+        .await;
+    // The only call that there is room for is free again, and a stream may take its time.
+    check(&channel).await.unwrap();
+    let mut client = HealthClient::new(channel.clone());
+    let request = HealthCheckRequest {
+        service: String::new(),
+    };
+    let mut watching = client.watch(request).await.unwrap().into_inner();
+    watching.message().await.unwrap();
+    let more = tokio::time::timeout(Duration::from_millis(200), watching.message()).await;
+    more.expect_err("the stream goes on");
+    drop(watching);
     port.stop().await;
 }
 

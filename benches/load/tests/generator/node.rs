@@ -31,12 +31,12 @@ const CAPS: Caps = Caps {
 };
 
 /// Gateways may ask.
-fn gateways(caller: &quotum_transport::Caller, _: &str) -> bool {
-    use quotum_transport::{Caller, Role};
+fn gateways(caller: &quotum_transport::Caller, _: &str) -> Option<quotum_transport::Form> {
+    use quotum_transport::{Caller, Form, Role};
     let Caller::Certified(certified) = caller else {
-        return false;
+        return None;
     };
-    matches!(certified.role, Some((Role::Gateway, _)))
+    matches!(certified.role, Some((Role::Gateway, _))).then_some(Form::Stream)
 }
 
 /// What a node does with decisions.
