@@ -1,17 +1,25 @@
 //! Callers: who asks, as far as it bounds what one of them may open.
 //!
 //! The node that a caller connects to names it, by its network address; a node that is passed a
-//! request on keeps that name. IPv6 hosts have a network of 64 bits to themselves.
+//! request on keeps that name. Only other nodes pass requests on, so only at the port of the peers
+//! is anything believed that says so. IPv6 hosts have a network of 64 bits to themselves.
 
 use std::net::{IpAddr, SocketAddr};
 
-use quotum_api::counter::{DecideRequest, command};
+use quotum_api::counter::{Api, DecideRequest, command};
 use quotum_limit::Caller;
 
 /// Set in the names of nodes that open epochs of their own, and in no address.
 const NODE: u64 = 1 << 63;
 /// Set in the names of IPv4 addresses; IPv6 networks that are routed begin with a bit 0 and 1.
 const IPV4: u64 = 1 << 62;
+
+/// The port that a message came in at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Port {
+    Clients,
+    Peers,
+}
 
 /// The caller at the other end of a connection.
 pub(crate) fn at(address: Option<SocketAddr>) -> Caller {
@@ -31,7 +39,12 @@ pub(crate) fn node(id: u64) -> Caller {
 }
 
 /// Names the caller in the commands of a message that comes from it.
-pub(crate) fn name(request: &mut DecideRequest, caller: Caller) {
+pub(crate) fn name(request: &mut DecideRequest, caller: Caller, port: Port) {
+    if port == Port::Clients {
+        // What only a node may say is not heard: a client would name its caller itself.
+        request.forwarded = false;
+        request.set_api(Api::Unspecified);
+    }
     if request.forwarded {
         return;
     }
@@ -83,13 +96,18 @@ mod tests {
             ..DecideRequest::default()
         };
         let mut claimed = open(9);
-        name(&mut claimed, Caller(5));
+        name(&mut claimed, Caller(5), Port::Clients);
         assert_eq!(claimed, open(5));
-        let mut passed_on = DecideRequest {
+        let passed_on = DecideRequest {
             forwarded: true,
+            api: Api::Envoy.into(),
             ..open(9)
         };
-        name(&mut passed_on, Caller(5));
-        assert_eq!(passed_on.commands, open(9).commands);
+        let mut by_a_node = passed_on.clone();
+        name(&mut by_a_node, Caller(5), Port::Peers);
+        assert_eq!(by_a_node, passed_on);
+        let mut by_a_client = passed_on;
+        name(&mut by_a_client, Caller(5), Port::Clients);
+        assert_eq!(by_a_client, open(5));
     }
 }

@@ -14,7 +14,7 @@ use quotum_telemetry::label::Api;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::caller;
+use crate::caller::{self, Port};
 use crate::decide::Decider;
 use crate::limits::{
     MESSAGE_BYTES_MAX, REFUNDS_PER_MESSAGE, RETRY_INTERVAL, STREAM_MESSAGES_MAX, UNARY_DEADLINE,
@@ -24,6 +24,8 @@ use crate::mint::{Abandoned, Mint, Minted, NoId};
 /// Serves clients.
 #[derive(Clone)]
 pub(crate) struct CounterService {
+    /// Where it is served.
+    port: Port,
     pub(crate) decider: Decider,
     pub(crate) mints: Arc<Vec<Mint>>,
 }
@@ -58,8 +60,17 @@ impl CounterService {
             .map(|_| Mint::default())
             .collect();
         Self {
+            port: Port::Clients,
             decider,
             mints: Arc::new(mints),
+        }
+    }
+
+    /// The same for other nodes, which pass on what their clients ask.
+    pub(crate) fn of_peers(self) -> Self {
+        Self {
+            port: Port::Peers,
+            ..self
         }
     }
 
@@ -265,14 +276,14 @@ impl Counter for CounterService {
         request: Request<Streaming<wire::DecideRequest>>,
     ) -> Result<Response<Self::DecideStream>, Status> {
         let decider = self.decider.clone();
-        let caller = caller::at(request.remote_addr());
+        let (caller, port) = (caller::at(request.remote_addr()), self.port);
         // When this node leaves, what it has taken is answered and the rest is for another one.
         let messages = request.into_inner().take_until(self.decider.node.left());
         let answers = messages.map(move |message| {
             let decider = decider.clone();
             async move {
                 let mut message = message?;
-                caller::name(&mut message, caller);
+                caller::name(&mut message, caller, port);
                 Ok(decider.decide(message, Api::NativeStream).await)
             }
         });
@@ -287,7 +298,7 @@ impl Counter for CounterService {
     ) -> Result<Response<wire::DecideResponse>, Status> {
         let caller = caller::at(request.remote_addr());
         let mut request = request.into_inner();
-        caller::name(&mut request, caller);
+        caller::name(&mut request, caller, self.port);
         Ok(Response::new(
             self.decider.decide(request, Api::NativeUnary).await,
         ))

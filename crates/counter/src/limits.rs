@@ -8,6 +8,9 @@ pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// The largest message of the registry: its whole state.
 pub const REGISTRY_BYTES_MAX: usize = 256 << 20;
 
+/// Values in the documents of one change of the registry.
+pub const DOCUMENT_VALUES_MAX: usize = 10_000_000;
+
 /// Messages of one stream that are being decided at a time.
 pub const STREAM_MESSAGES_MAX: usize = 64;
 

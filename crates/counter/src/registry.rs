@@ -8,6 +8,7 @@ use futures_util::Stream;
 use quotum_api::registry as wire;
 use quotum_api::registry::registry_client::RegistryClient;
 use quotum_api::registry::registry_server::{Registry, RegistryServer};
+use quotum_policy::json::{self, Bounds};
 use quotum_registry::administrator::RoleError;
 use quotum_registry::documents::Documents;
 use quotum_registry::documents::plan::{Plan, Unmentioned};
@@ -26,7 +27,7 @@ mod render;
 mod watch;
 
 use crate::auth::Tokens;
-use crate::limits::{FORWARD_DEADLINE, OVERLAP_MS_MAX, REGISTRY_BYTES_MAX};
+use crate::limits::{DOCUMENT_VALUES_MAX, FORWARD_DEADLINE, OVERLAP_MS_MAX, REGISTRY_BYTES_MAX};
 use crate::server::Random;
 
 /// The metadata that says that a request was passed on already.
@@ -154,8 +155,7 @@ impl RegistryService {
     }
 
     fn plan(&self, state: &State, request: &wire::ApplyRequest) -> Result<Plan, Status> {
-        let values: Vec<serde_json::Value> = serde_json::from_slice(&request.documents_json)
-            .map_err(|error| Status::invalid_argument(format!("documents_json: {error}")))?;
+        let values = values(&request.documents_json)?;
         let documents = Documents::parse(&values).map_err(|errors| {
             let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
             Status::invalid_argument(lines.join("\n"))
@@ -193,6 +193,24 @@ impl RegistryService {
         let grant = grant.ok_or_else(|| Status::not_found(format!("there is no grant {name}")))?;
         Ok(grant.spec.id.clone())
     }
+}
+
+/// Documents as they come in. A member that stands twice is refused here as well: whoever wrote it
+/// twice means one thing, and would get another.
+fn values(documents_json: &[u8]) -> Result<Vec<serde_json::Value>, Status> {
+    let bounds = Bounds {
+        bytes: REGISTRY_BYTES_MAX,
+        values: DOCUMENT_VALUES_MAX,
+        // The list of documents, and the document that a policy is in.
+        depth: Bounds::DOCUMENT.depth + 2,
+    };
+    if let Err(error) = json::read(documents_json, bounds) {
+        return Err(invalid(
+            &format!("documents_json at {}", error.pointer),
+            error.fault,
+        ));
+    }
+    serde_json::from_slice(documents_json).map_err(|error| invalid("documents_json", error))
 }
 
 fn not_proposed(error: ProposeError) -> Status {

@@ -214,7 +214,7 @@ impl Server {
         let peer = InterceptedService::new(PeerService::new(node.clone()), roles::vouch);
         let peers = Routes::new(peer)
             .add_service(health_service.clone())
-            .add_service(counter.clone().server())
+            .add_service(counter.clone().of_peers().server())
             .add_service(registry.clone());
         let mut clients = Routes::new(health_service)
             .add_service(counter.clone().server())

@@ -28,6 +28,8 @@ use crate::decide::Decider;
 use crate::envoy::Envoy;
 
 mod administrators;
+mod documents;
+mod forwarded;
 mod peers;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

@@ -52,6 +52,23 @@ fn a_fault_is_told_with_file_document_and_place() {
 fn a_member_that_stands_twice_is_refused() {
     let yaml = refusal(&[("s.yaml", &format!("{SERVER}name: other\n"))]);
     assert!(yaml.contains("duplicate"), "{yaml}");
+    // However deep: in a policy, in JSON inside YAML, in a policy that is a text.
+    for document in [
+        "document:\n  version: \"1\"\n  tools:\n    a: {}\n    a: {}\n",
+        "document:\n  {\"version\": \"1\", \"tools\": {\"a\": {},\n   \"a\": {}}}\n",
+        "document: |\n  {\"version\": \"1\", \"tools\": {\"a\": {},\n  \"a\": {}}}\n",
+    ] {
+        let yaml = refusal(&[("p.yaml", &format!("kind: Policy\nname: p\n{document}"))]);
+        let says = yaml.contains("p.yaml: document.tools: duplicate entry with key \"a\" at line ")
+            || (yaml.contains("p.yaml, document 1 at /document: ")
+                && yaml.contains("line 2, column 1 (/tools/a): this member stands here twice"));
+        assert!(says, "{yaml}");
+    }
+    let json = refusal(&[(
+        "p.json",
+        "{\"kind\": \"Policy\", \"name\": \"p\", \"document\": {\"version\": \"1\", \"tools\": {\n\"a\": {},\n\"a\": {}}}}",
+    )]);
+    assert!(json.contains("p.json, line 3: "), "{json}");
     let json = refusal(&[(
         "s.json",
         "{\"kind\":\"Server\",\n\"name\":\"a\",\n\"name\":\"b\"}",
