@@ -99,6 +99,21 @@ impl Reference {
         u64::try_from(median.checked_add(now_ms)?).ok()
     }
 
+    /// Whether the wall clock of `node` was heard of lately and agrees with the reference.
+    pub(crate) fn agrees(&self, node: u64, reference_ms: u64, now_us: u64) -> bool {
+        let reference = ahead_ms(reference_ms, now_us);
+        self.heard.get(&node).is_some_and(|heard| {
+            let is_fresh =
+                u128::from(now_us.saturating_sub(heard.at_us)) <= CLOCK_FRESH.as_micros();
+            is_fresh && heard.ahead_ms.abs_diff(reference) <= CLOCK_AGREEMENT_MS
+        })
+    }
+
+    /// When `node` was last heard of, on the monotonic clock.
+    pub(crate) fn heard_us(&self, node: u64) -> Option<u64> {
+        self.heard.get(&node).map(|heard| heard.at_us)
+    }
+
     /// How far this node's wall clock is from what `node` last said, in milliseconds.
     pub(crate) fn offset_ms(&self, node: u64, clock: &dyn Clock) -> Option<i64> {
         let heard = self.heard.get(&node)?;

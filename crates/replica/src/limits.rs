@@ -66,6 +66,15 @@ pub const CLOCK_FRESH: Duration = Duration::from_millis(1_000);
 /// A majority of the clocks must agree within this for the reference clock to count.
 pub const CLOCK_AGREEMENT_MS: u64 = 500;
 
+/// How far a leader's monotonic clock may move log time until the leader hands over.
+pub const CLOCK_MOVED_MS: u64 = 250;
+
+/// For how long the clocks of a leader must be off until it hands over.
+pub const CLOCK_OFF_US: u64 = 1_000_000;
+
+/// How long a leader whose clocks are off waits until it tries to hand over again.
+pub const HAND_OVER_PAUSE: Duration = Duration::from_secs(10);
+
 /// How long a connection to a peer may take.
 pub const CONNECT_DEADLINE: Duration = Duration::from_millis(500);
 

@@ -353,6 +353,8 @@ impl Node {
         let node = self.clone();
         self.spawn(async move { node.keep_clocks().await });
         let node = self.clone();
+        self.spawn(async move { node.mind_clocks().await });
+        let node = self.clone();
         self.spawn(async move { node.keep_log_short().await });
         let node = self.clone();
         self.spawn(async move { node.keep_level().await });

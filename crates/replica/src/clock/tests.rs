@@ -68,3 +68,18 @@ fn what_was_heard_long_ago_does_not_count() {
 fn a_single_voter_is_its_own_reference() {
     assert_eq!(reference(&[]).now_ms(&[1], 1, &hands(WALL)), Some(WALL));
 }
+
+#[test]
+fn only_a_clock_that_was_heard_of_lately_agrees() {
+    let heard = reference(&[(2, WALL + 400), (3, WALL + HOUR)]);
+    let (now_us, later_us) = (50_000_000, 51_100_000);
+    let agrees = |node, now_us| heard.agrees(node, WALL + (now_us - 50_000_000) / 1_000, now_us);
+    assert!(agrees(2, now_us));
+    assert!(!agrees(3, now_us));
+    assert!(!agrees(4, now_us));
+    assert!(!agrees(2, later_us));
+    assert_eq!(
+        (heard.heard_us(2), heard.heard_us(4)),
+        (Some(50_000_000), None)
+    );
+}

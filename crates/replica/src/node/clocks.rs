@@ -1,20 +1,32 @@
 //! Clocks: the wall clocks of the members, and what a node stamps entries with.
+//!
+//! A leader whose clocks are off hands over to one whose wall clock agrees with the reference.
+//! Nothing goes wrong until then: its wall clock alone moves no reference, and its monotonic clock
+//! has moved log time by little more than what makes it hand over.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
+use openraft::async_runtime::WatchReceiver;
 use quotum_limit::Reading;
 
 use super::Node;
 use crate::clock::{Reference, SharedClock};
-use crate::limits::CLOCK_INTERVAL;
+use crate::limits::{CLOCK_INTERVAL, HAND_OVER_PAUSE};
+use crate::log::ShardId;
 use crate::propose::{Group, Readings};
 use crate::raft::Member;
+
+use term::{Moment, TermClocks};
+
+mod term;
 
 /// What the proposers read.
 pub(super) struct World {
     pub(super) id: u64,
     pub(super) clock: SharedClock,
     reference: Mutex<Reference>,
+    begun_us: u64,
 }
 
 // === impl World ===
@@ -23,9 +35,26 @@ impl World {
     pub(super) fn new(id: u64, clock: SharedClock) -> Self {
         Self {
             id,
+            begun_us: clock.monotonic_us(),
             clock,
             reference: Mutex::default(),
         }
+    }
+
+    /// For how long another node has not been heard of, in milliseconds.
+    pub(super) fn silent_ms(&self, node: u64) -> u64 {
+        let heard_us = self.reference().heard_us(node).unwrap_or(self.begun_us);
+        self.clock.monotonic_us().saturating_sub(heard_us) / 1_000
+    }
+
+    /// What the clocks show of each other now, while a majority agrees on the reference.
+    fn moment(&self, group: &Group) -> Option<Moment> {
+        let reading = self.reading(group, false);
+        Some(Moment {
+            monotonic_us: reading.monotonic_us,
+            wall_ms: self.clock.wall_ms(),
+            reference_ms: reading.reference_ms?,
+        })
     }
 
     fn reference(&self) -> MutexGuard<'_, Reference> {
@@ -47,6 +76,13 @@ impl Readings for World {
             reference_ms: reference_ms.filter(|_| start || voters.len() > 1),
         }
     }
+}
+
+/// The term in which this node leads a group, if it does.
+fn leads(group: &Group) -> Option<u64> {
+    let metrics = group.raft.metrics();
+    let term = metrics.borrow_watched().current_term;
+    group.raft.is_leader().then_some(term)
 }
 
 // === impl Node ===
@@ -81,6 +117,39 @@ impl Node {
                 });
             }
             tokio::time::sleep(CLOCK_INTERVAL).await;
+        }
+    }
+
+    /// Hands over what this node leads while its clocks are off, again and again.
+    pub(super) async fn mind_clocks(&self) {
+        let mut terms: BTreeMap<ShardId, TermClocks> = BTreeMap::new();
+        loop {
+            tokio::time::sleep(CLOCK_INTERVAL).await;
+            let mut has_tried = false;
+            for group in self.inner.groups.values() {
+                let clocks = terms.entry(group.shard).or_default();
+                let Some(term) = leads(group) else {
+                    *clocks = TermClocks::default();
+                    continue;
+                };
+                let Some(now) = self.inner.world.moment(group) else {
+                    continue;
+                };
+                if let Some(off) = clocks.look(term, now) {
+                    has_tried = true;
+                    let shard = group.shard;
+                    tracing::warn!(%shard, "{off}: another node leads from here on, if one can");
+                    let agrees = |node| {
+                        let reference = self.inner.world.reference();
+                        reference.agrees(node, now.reference_ms, now.monotonic_us)
+                    };
+                    self.hand_over_to_one(group, agrees).await;
+                }
+            }
+            if has_tried {
+                // Where nobody could take over, calls are not stopped again at once.
+                tokio::time::sleep(HAND_OVER_PAUSE).await;
+            }
         }
     }
 

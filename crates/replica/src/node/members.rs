@@ -230,10 +230,16 @@ impl Node {
     /// Lets the follower that is furthest lead a group that this node leads, or the next if it does
     /// not.
     pub(super) async fn hand_over(&self, group: &Group) {
+        self.hand_over_to_one(group, |_| true).await;
+    }
+
+    /// The same, to one of those that may.
+    pub(super) async fn hand_over_to_one(&self, group: &Group, may: impl Fn(u64) -> bool) {
         if !group.raft.is_leader() {
             return;
         }
-        for successor in successors(group, self.id()) {
+        let successors = successors(group, self.id());
+        for successor in successors.into_iter().filter(|node| may(*node)) {
             // Without a successor in time the others elect one.
             if hand_over_to(group, self.id(), successor).await.is_some() {
                 return;

@@ -7,12 +7,13 @@ use tonic::transport::server::TcpIncoming;
 
 use super::*;
 use crate::Durability;
-use crate::clock::RealClock;
+use crate::clock::{RealClock, SharedClock};
 use crate::disk::memory::MemoryDisk;
 use crate::limits::SEGMENT_BYTES_MIN;
 use crate::peer::PeerService;
 
 mod backup;
+mod clocks;
 mod level;
 mod members;
 mod upkeep;
@@ -40,6 +41,24 @@ impl Life {
     /// A node of a build that knows no higher feature level.
     async fn begin_knowing(
         feature_level: u32,
+        id: u64,
+        disk: MemoryDisk,
+        listener: TcpListener,
+    ) -> Self {
+        Self::begin_as((feature_level, Arc::new(RealClock)), id, disk, listener).await
+    }
+
+    async fn begin_by(
+        clock: SharedClock,
+        id: u64,
+        disk: MemoryDisk,
+        listener: TcpListener,
+    ) -> Self {
+        Self::begin_as((FEATURE_LEVEL, clock), id, disk, listener).await
+    }
+
+    async fn begin_as(
+        (feature_level, clock): (u32, SharedClock),
         id: u64,
         disk: MemoryDisk,
         listener: TcpListener,
@@ -72,7 +91,7 @@ impl Life {
         });
         let seams = Seams {
             disk: Arc::new(disk.clone()),
-            clock: Arc::new(RealClock),
+            clock,
             dialer,
             observer: Arc::new(crate::observe::Unobserved),
             // A disk that replaces another draws another incarnation.
