@@ -388,7 +388,9 @@ impl Registry for RegistryService {
         request: Request<wire::GatewaysRequest>,
     ) -> Result<Response<wire::GatewaysResponse>, Status> {
         self.tokens.viewer(request.metadata())?;
-        let (watchers, silent_nodes) = self.node.all_watchers().await;
+        // Whom the leader does not hear of follows nobody, and its gateways leave it.
+        at_leader!(self, request, gateways);
+        let (watchers, silent) = self.node.all_watchers().await;
         let gateways =
             watchers
                 .into_iter()
@@ -400,7 +402,8 @@ impl Registry for RegistryService {
         let gateways = gateways.collect();
         Ok(Response::new(wire::GatewaysResponse {
             gateways,
-            silent_nodes,
+            silent_nodes: silent.iter().map(|(node, _)| *node).collect(),
+            silent_ms: silent.into_iter().collect(),
         }))
     }
 

@@ -72,6 +72,14 @@ pub(crate) const ADMIN_MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// How long a new revision may take to be served by every gateway.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(30);
 
+/// How long a node is silent until none of its gateways is left there: as long as a gateway hears
+/// nothing before it looks for another node, and what it may take to find one.
+pub(crate) const SILENT_NODE_MS_MIN: u64 = 20_000;
+const _: () = assert!(
+    SILENT_NODE_MS_MIN >= 1_000 * quotum_client::limits::REGISTRY_SILENCE_MAX.as_secs() + 5_000
+        && SILENT_NODE_MS_MIN < 1_000 * WAIT_MAX.as_secs()
+);
+
 /// How often the files of certificates are looked at.
 pub(crate) const CERTIFICATES_LOOK_EVERY: Duration = Duration::from_secs(1);
 

@@ -1,4 +1,9 @@
 //! Waiting: until every live gateway serves a revision of the registry.
+//!
+//! A node that does not answer may have gateways that nobody else knows of. While it is silent for
+//! the leader it has no leader, so it has told them nothing, and each looks for another node once it
+//! has heard nothing for a while. So after that while no gateway is at such a node any more: those
+//! that live are listed elsewhere, with what they serve.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -8,7 +13,8 @@ use quotum_api::registry::{GatewaysRequest, GatewaysResponse};
 
 use super::reach::Cluster;
 use crate::failure::Failure;
-use crate::limits::{LOOK_EVERY, WAIT_MAX};
+use crate::limits::{LOOK_EVERY, SILENT_NODE_MS_MIN, WAIT_MAX};
+use crate::output;
 
 #[cfg(test)]
 mod tests;
@@ -19,7 +25,10 @@ struct Progress {
     gateways: usize,
     /// Gateways that serve an older revision, and which.
     behind: BTreeMap<String, u64>,
+    /// Nodes that do not answer, and may have gateways yet.
     silent_nodes: Vec<u64>,
+    /// Nodes that have been silent for so long that they have none any more.
+    left_nodes: Vec<u64>,
 }
 
 /// Returns when every live gateway serves `revision`, with their number.
@@ -35,6 +44,9 @@ pub(crate) async fn until_served(cluster: &Cluster, revision: u64) -> Result<usi
         let progress = Progress::of(answer.await?, revision);
         if progress.is_done() {
             spinner.finish_and_clear();
+            if let Some(text) = progress.note() {
+                output::note(&text);
+            }
             return Ok(progress.gateways);
         }
         if begun.elapsed() >= WAIT_MAX {
@@ -56,18 +68,23 @@ impl Progress {
             let known = served.entry(gateway.name).or_default();
             *known = gateway.revision.max(*known);
         }
+        let has_left = |node: &u64| {
+            let silent_ms = answer.silent_ms.get(node).copied().unwrap_or(0);
+            silent_ms >= SILENT_NODE_MS_MIN
+        };
+        let (left_nodes, silent_nodes) =
+            answer.silent_nodes.iter().partition(|node| has_left(node));
         Self {
             gateways: served.len(),
             behind: served
                 .into_iter()
                 .filter(|(_, at)| *at < revision)
                 .collect(),
-            silent_nodes: answer.silent_nodes,
+            silent_nodes,
+            left_nodes,
         }
     }
 
-    /// A node that is silent may have gateways that nobody knows of: they find another within
-    /// seconds.
     fn is_done(&self) -> bool {
         self.behind.is_empty() && self.silent_nodes.is_empty()
     }
@@ -78,6 +95,20 @@ impl Progress {
             "revision {revision}: {served} of {} gateways",
             self.gateways
         )
+    }
+
+    /// What to tell of nodes that did not answer.
+    fn note(&self) -> Option<String> {
+        let nodes: Vec<String> = self.left_nodes.iter().map(u64::to_string).collect();
+        let nodes = match &nodes[..] {
+            [] => return None,
+            [node] => format!("node {node} does not answer"),
+            more => format!("nodes {} do not answer", more.join(", ")),
+        };
+        Some(format!(
+            "{nodes}: gateways that watched there have had {} s to find another node",
+            SILENT_NODE_MS_MIN / 1_000
+        ))
     }
 
     fn failure(&self, revision: u64) -> Failure {

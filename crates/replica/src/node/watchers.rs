@@ -29,8 +29,8 @@ impl Node {
     }
 
     /// The gateways that watch any node: that node, their name, and the revision that they serve.
-    /// And the nodes that did not answer.
-    pub async fn all_watchers(&self) -> (Vec<(u64, String, u64)>, Vec<u64>) {
+    /// And the nodes that did not answer, each with how long it was not heard of, in milliseconds.
+    pub async fn all_watchers(&self) -> (Vec<(u64, String, u64)>, Vec<(u64, u64)>) {
         let own = self.watchers().into_iter();
         let mut all: Vec<_> = own
             .map(|(name, revision)| (self.id(), name, revision))
@@ -46,7 +46,7 @@ impl Node {
                         .into_iter()
                         .map(|watcher| (id, watcher.gateway, watcher.revision)),
                 ),
-                None => silent.push(id),
+                None => silent.push((id, self.inner.world.silent_ms(id))),
             }
         }
         (all, silent)

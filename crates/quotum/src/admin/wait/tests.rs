@@ -2,6 +2,7 @@ use quotum_api::registry::GatewaysResponse;
 use quotum_api::registry::gateways_response::Gateway;
 
 use super::Progress;
+use crate::limits::SILENT_NODE_MS_MIN;
 
 fn gateway(name: &str, revision: u64, node: u64) -> Gateway {
     Gateway {
@@ -17,7 +18,7 @@ fn all_gateways_must_serve_the_revision() {
     let progress = Progress::of(
         GatewaysResponse {
             gateways,
-            silent_nodes: vec![],
+            ..GatewaysResponse::default()
         },
         5,
     );
@@ -35,7 +36,7 @@ fn a_gateway_that_moved_counts_with_what_it_serves_now() {
     let progress = Progress::of(
         GatewaysResponse {
             gateways,
-            silent_nodes: vec![],
+            ..GatewaysResponse::default()
         },
         5,
     );
@@ -43,18 +44,40 @@ fn a_gateway_that_moved_counts_with_what_it_serves_now() {
     assert_eq!(progress.gateways, 1);
 }
 
-#[test]
-fn a_silent_node_is_waited_for() {
-    let gateways = vec![gateway("a", 5, 1)];
-    let progress = Progress::of(
+/// Gateway `a` serves revision 5, and node 3 is silent.
+fn silent(silent_ms: impl IntoIterator<Item = u64>) -> Progress {
+    Progress::of(
         GatewaysResponse {
-            gateways,
+            gateways: vec![gateway("a", 5, 1)],
             silent_nodes: vec![3],
+            silent_ms: silent_ms.into_iter().map(|ms| (3, ms)).collect(),
         },
         5,
-    );
-    assert!(!progress.is_done());
-    assert!(progress.failure(5).to_string().contains("node 3"));
+    )
+}
+
+#[test]
+fn a_silent_node_is_waited_for() {
+    // A node of before that says of no other how long it is silent.
+    for silent_ms in [None, Some(0), Some(SILENT_NODE_MS_MIN - 1)] {
+        let progress = silent(silent_ms);
+        assert!(!progress.is_done());
+        assert!(progress.failure(5).to_string().contains("node 3"));
+        assert_eq!(progress.note(), None);
+    }
+}
+
+#[test]
+fn a_node_that_is_silent_for_long_has_no_gateways_any_more() {
+    let progress = silent([SILENT_NODE_MS_MIN]);
+    assert!(progress.is_done());
+    let note = progress.note().unwrap();
+    assert!(note.starts_with("node 3 does not answer: "), "{note}");
+    let behind = Progress {
+        behind: [("b".to_owned(), 4)].into(),
+        ..progress
+    };
+    assert!(!behind.is_done());
 }
 
 #[test]
