@@ -10,6 +10,7 @@ use std::time::Duration;
 use quotum_e2e::bench::Bench;
 use quotum_e2e::ensure;
 use quotum_e2e::failure::{Failure, Result};
+use quotum_e2e::limits::SETTLE_MAX;
 use quotum_e2e::loopback::Loopback;
 use quotum_e2e::mcp::Session;
 use quotum_e2e::metrics::Figures;
@@ -101,13 +102,16 @@ pub(crate) async fn a_new_cluster_counts_on_from_a_backup(bench: &Bench) -> Resu
     let session = counts.session(bench, &token).await?;
     let answer = session.call(LONG, json!({ "message": "x" })).await;
     ensure!(answer.is_denied_by(RULE), "{:?}", answer.outcome);
-    let over = Figures::read(&bench.http, &joined.figures())
-        .await?
-        .sum("quotum_admitted_after_restore_total", &[("shard", "0")]);
-    ensure!(
-        over == Some((MAX - USED) as f64),
-        "counted as over: {over:?}"
-    );
+    // Figures follow within a second.
+    poll::until("what was admitted as over", SETTLE_MAX, async || {
+        let figures = Figures::read(&bench.http, &joined.figures()).await?;
+        let over = figures.sum("quotum_admitted_after_restore_total", &[("shard", "0")]);
+        match over == Some((MAX - USED) as f64) {
+            true => Ok(Some(())),
+            false => Err(Failure::new(format!("{over:?} are counted"))),
+        }
+    })
+    .await?;
 
     // The old cluster goes on, and the new ones are strangers to it.
     let stranger = old

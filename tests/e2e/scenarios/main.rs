@@ -22,6 +22,7 @@ mod kill;
 mod kubernetes;
 mod members;
 mod monitoring;
+mod names;
 mod outage;
 mod registry;
 mod restart;
@@ -54,6 +55,7 @@ const BALANCED: &[Tool] = &[Tool::Quotum, Tool::Haproxy];
 const SDKS: &[Tool] = &[Tool::Quotum, Tool::Haproxy, Tool::Python, Tool::Node];
 const SERVED: &[Tool] = &[Tool::Quotum, Tool::Python];
 const ENVOY: &[Tool] = &[Tool::Quotum, Tool::Envoy];
+const NAMED: &[Tool] = &[Tool::Quotum, Tool::Python, Tool::Mounts];
 const MONITORED: &[Tool] = &[Tool::Quotum, Tool::Haproxy, Tool::Prometheus];
 
 fn scenarios() -> Vec<Scenario> {
@@ -128,6 +130,8 @@ fn scenarios() -> Vec<Scenario> {
             members::a_cluster_made_by_commands_counts_through_every_change,
             SERVED
         ),
+        scenario!(names::a_node_with_a_new_address_is_found_by_its_name, NAMED),
+        scenario!(names::a_change_is_waited_for_while_a_node_is_dead, NAMED),
         scenario!(backup::a_new_cluster_counts_on_from_a_backup, SERVED),
         scenario!(kubernetes::the_shipped_manifests_make_a_cluster, SERVED),
         scenario!(

@@ -10,7 +10,7 @@
 //! * [`manifests`], [`pod`]: what Kubernetes would run
 //! * [`http`], [`mcp`], [`sdk`]: clients; [`burst`]: many of them at once; [`drip`]: a steady load
 //! * [`minute`], [`metrics`], [`poll`]: reading the log clock, a figure, a change
-//! * [`loopback`]: addresses for processes that cannot share one
+//! * [`loopback`]: addresses for processes that cannot share one; [`named`]: names for them
 
 pub mod authority;
 pub mod balancer;
@@ -27,6 +27,7 @@ pub mod manifests;
 pub mod mcp;
 pub mod metrics;
 pub mod minute;
+pub mod named;
 pub mod operator;
 pub mod plain;
 pub mod pod;

@@ -11,6 +11,7 @@ use http::StatusCode;
 use crate::bench::Bench;
 use crate::failure::Result;
 use crate::limits::READY_MAX;
+use crate::named::Names;
 use crate::poll;
 use crate::process::Process;
 use crate::secret;
@@ -31,6 +32,8 @@ pub struct Server {
     config: PathBuf,
     process: Process,
     host: Ipv4Addr,
+    /// How it resolves names, if not as the machine does.
+    names: Option<Names>,
 }
 
 /// The ports of a node at its address.
@@ -64,15 +67,48 @@ impl Secrets {
 impl Server {
     /// A counter node that belongs to no cluster yet.
     pub fn counter(bench: &Bench, secrets: &Secrets, name: &str, host: Ipv4Addr) -> Result<Self> {
+        let text = counter(bench, secrets, name, host);
+        Self::start(bench, "counter", name, host, &text, None)
+    }
+
+    /// A counter node under its name and the address that this name has now: one of `nodes`, which
+    /// start together.
+    pub fn named_counter(
+        bench: &Bench,
+        secrets: &Secrets,
+        name: &str,
+        nodes: &[String],
+        names: &Names,
+    ) -> Result<Self> {
+        let host = names.address(name)?;
+        let peers: Vec<String> = nodes.iter().map(|node| at(node, PEER_PORT)).collect();
         let text = format!(
-            "data_dir = {:?}\nlisten = \"{host}:{CLIENT_PORT}\"\npeer_listen = \"{host}:{PEER_PORT}\"\n\
-             admin_listen = \"{host}:{ADMIN_PORT}\"\nsegment_bytes = 1048576\n\
-             secret_key_file = {:?}\nadmin_token_file = {:?}\n",
-            bench.path(name),
-            secrets.key_file,
-            secrets.token_file,
+            "{}advertise = {name:?}\npeers = {peers:?}\nbootstrap_expect = {}\n\
+             insecure = [\"listen\", \"peer_listen\"]\n",
+            counter(bench, secrets, name, host),
+            nodes.len(),
         );
-        Self::start(bench, "counter", name, host, &text)
+        Self::start(bench, "counter", name, host, &text, Some(names.clone()))
+    }
+
+    /// A gateway that asks counter nodes by their names.
+    pub fn named_gateway(
+        bench: &Bench,
+        secrets: &Secrets,
+        host: Ipv4Addr,
+        nodes: &[String],
+        names: &Names,
+    ) -> Result<Self> {
+        let counters: Vec<String> = nodes.iter().map(|node| at(node, CLIENT_PORT)).collect();
+        let text = gateway(secrets, host, &counters) + "insecure = [\"counters\"]\n";
+        Self::start(
+            bench,
+            "gateway",
+            "gateway",
+            host,
+            &text,
+            Some(names.clone()),
+        )
     }
 
     /// A gateway that asks the nodes at these addresses.
@@ -83,12 +119,8 @@ impl Server {
         host: Ipv4Addr,
         counters: &[String],
     ) -> Result<Self> {
-        let text = format!(
-            "listen = \"{host}:{MCP_PORT}\"\nadmin_listen = \"{host}:{ADMIN_PORT}\"\n\
-             counters = {counters:?}\nsecret_key_file = {:?}\n",
-            secrets.key_file,
-        );
-        Self::start(bench, "gateway", name, host, &text)
+        let text = gateway(secrets, host, counters);
+        Self::start(bench, "gateway", name, host, &text, None)
     }
 
     /// Where clients go: of a counter node, or of a gateway for the server of that name.
@@ -126,7 +158,8 @@ impl Server {
     /// Kills it and starts it again on its data.
     pub fn kill_and_start_again(&mut self, bench: &Bench) -> Result {
         self.process.kill();
-        self.process = launch(bench, self.command, &self.name, &self.config)?;
+        let names = self.names.as_ref();
+        self.process = launch(bench, self.command, &self.name, &self.config, names)?;
         Ok(())
     }
 
@@ -145,21 +178,55 @@ impl Server {
         name: &str,
         host: Ipv4Addr,
         text: &str,
+        names: Option<Names>,
     ) -> Result<Self> {
         let config = bench.path(&format!("{name}.toml"));
         fs::write(&config, text)?;
         Ok(Self {
             name: name.to_owned(),
             command,
-            process: launch(bench, command, name, &config)?,
+            process: launch(bench, command, name, &config, names.as_ref())?,
             config,
             host,
+            names,
         })
     }
 }
 
-fn launch(bench: &Bench, command: &str, name: &str, config: &Path) -> Result<Process> {
-    let mut process = Command::new(bench.tools.quotum());
+fn counter(bench: &Bench, secrets: &Secrets, name: &str, host: Ipv4Addr) -> String {
+    format!(
+        "data_dir = {:?}\nlisten = \"{host}:{CLIENT_PORT}\"\npeer_listen = \"{host}:{PEER_PORT}\"\n\
+         admin_listen = \"{host}:{ADMIN_PORT}\"\nsegment_bytes = 1048576\n\
+         secret_key_file = {:?}\nadmin_token_file = {:?}\n",
+        bench.path(name),
+        secrets.key_file,
+        secrets.token_file,
+    )
+}
+
+fn gateway(secrets: &Secrets, host: Ipv4Addr, counters: &[String]) -> String {
+    format!(
+        "listen = \"{host}:{MCP_PORT}\"\nadmin_listen = \"{host}:{ADMIN_PORT}\"\n\
+         counters = {counters:?}\nsecret_key_file = {:?}\n",
+        secrets.key_file,
+    )
+}
+
+fn at(name: &str, port: u16) -> String {
+    format!("{name}:{port}")
+}
+
+fn launch(
+    bench: &Bench,
+    command: &str,
+    name: &str,
+    config: &Path,
+    names: Option<&Names>,
+) -> Result<Process> {
+    let mut process = match names {
+        None => Command::new(bench.tools.quotum()),
+        Some(names) => names.command(bench.tools.quotum()),
+    };
     process.arg(command).arg("--config").arg(config);
     Process::start(name, &mut process, &bench.logs())
 }

@@ -18,6 +18,8 @@ pub enum Tool {
     /// Node with the MCP SDKs and the upstream servers.
     Node,
     Envoy,
+    /// The right to mount a file over another, out of sight of the rest of the machine.
+    Mounts,
 }
 
 /// Where everything is. Which of it is there is asked once.
@@ -104,12 +106,14 @@ impl Tools {
             Tool::Python => self.installed("python.installed").exists(),
             Tool::Node => self.installed("npm.installed").exists(),
             Tool::Envoy => starts(self.envoy(), "--version"),
+            Tool::Mounts => may_mount(),
         };
         let advice = match tool {
             Tool::Quotum => format!(
                 "`dev` of {}: cargo build --workspace",
                 self.quotum.display()
             ),
+            Tool::Mounts => "a mount namespace: run the tests as root".to_owned(),
             Tool::Haproxy | Tool::Prometheus | Tool::Python | Tool::Node | Tool::Envoy => {
                 format!("{tool:?}: tests/e2e/setup")
             }
@@ -131,6 +135,13 @@ fn has_dev(quotum: &Path) -> bool {
         .args(["dev", "--help"])
         .output()
         .is_ok_and(|answer| String::from_utf8_lossy(&answer.stdout).contains("--gateways"))
+}
+
+fn may_mount() -> bool {
+    let trying = Command::new("unshare")
+        .args(["--mount", "mount", "--bind", "/etc/hosts", "/etc/hosts"])
+        .output();
+    trying.is_ok_and(|answer| answer.status.success())
 }
 
 fn starts(program: impl AsRef<OsStr>, argument: &str) -> bool {
