@@ -55,6 +55,7 @@ const BALANCED: &[Tool] = &[Tool::Quotum, Tool::Haproxy];
 const SDKS: &[Tool] = &[Tool::Quotum, Tool::Haproxy, Tool::Python, Tool::Node];
 const SERVED: &[Tool] = &[Tool::Quotum, Tool::Python];
 const ENVOY: &[Tool] = &[Tool::Quotum, Tool::Envoy];
+const AGENTS: &[Tool] = &[Tool::Quotum, Tool::Python, Tool::Node];
 const NAMED: &[Tool] = &[Tool::Quotum, Tool::Python, Tool::Mounts];
 const MONITORED: &[Tool] = &[Tool::Quotum, Tool::Haproxy, Tool::Prometheus];
 
@@ -126,6 +127,10 @@ fn scenarios() -> Vec<Scenario> {
         scenario!(envoy::it_admits_exactly_what_a_unit_has, ENVOY),
         scenario!(envoy::descriptor_files_change_while_it_runs, ENVOY),
         scenario!(envoy::a_dead_node_lets_nothing_through, ENVOY),
+        scenario!(
+            tls::agents_come_over_tls_to_gateways_that_ask_over_tls,
+            AGENTS
+        ),
         scenario!(
             members::a_cluster_made_by_commands_counts_through_every_change,
             SERVED

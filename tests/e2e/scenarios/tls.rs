@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use quotum_authority::Validity;
+use quotum_e2e::authority;
 use quotum_e2e::bench::Bench;
 use quotum_e2e::dev::{Dev, Plan};
 use quotum_e2e::ensure;
@@ -14,6 +15,7 @@ use quotum_e2e::mcp::{Answer, Session};
 use quotum_e2e::metrics::Figures;
 use quotum_e2e::operator::{minute_policy, policy_document};
 use quotum_e2e::poll;
+use quotum_e2e::sdk::Sdk;
 use quotum_e2e::secured::{Authorities, Secured, Shown};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -195,6 +197,43 @@ pub(crate) async fn whoever_has_not_the_right_certificate_gets_nothing(bench: &B
         "the old certificate is gone: {output:?}"
     );
     Ok(())
+}
+
+pub(crate) async fn agents_come_over_tls_to_gateways_that_ask_over_tls(bench: &Bench) -> Result {
+    let plan = Plan {
+        counters: 1,
+        gateways: 1,
+        ..Plan::of_three()
+    };
+    // Its demo server is the upstream; its cluster has nothing to do.
+    let dev = Dev::start(bench, plan)?;
+    let authorities = Authorities::new("ours");
+    let cluster = Secured::start(bench, &authorities).await?;
+    let alice = operator(&cluster, "alice", &authorities)?;
+    let token = register(bench, &cluster, &alice, &dev.ready.upstream)?;
+    let agents = authority::Authority::new(bench, "agents")?;
+    let shown = agents.vouch(bench, "127.0.0.1")?;
+    let gateway = cluster.gateway_for_agents(bench, &authorities, &shown)?;
+    gateway.until_ready(bench).await?;
+
+    let url = format!("https://{}/mcp/demo", gateway.address);
+    let calls = [(TOOL, json!({})), (TOOL, json!({}))];
+    for sdk in [Sdk::PythonAuto, Sdk::TypeScript2] {
+        let report = sdk
+            .work_trusting(&agents.file, bench, &url, &token, &calls)
+            .await?;
+        let ran = report.calls.iter().filter(|call| !call.is_error).count();
+        ensure!(ran == calls.len(), "{sdk:?}: {:?}", report.calls);
+        // Whoever does not believe its authority says nothing to it, and no token.
+        let stranger = sdk.work(bench, &url, &token, &calls).await;
+        ensure!(stranger.is_err(), "{sdk:?} believed anybody");
+    }
+    let ran = dev.executions(bench, TOOL).await?;
+    ensure!(ran == 4, "{ran} calls ran");
+    let plain = format!("http://{}/mcp/demo", gateway.address);
+    let plain = Session::open(&bench.http, &plain, &token).await;
+    ensure!(plain.is_err(), "a gateway with TLS answers without");
+    dev.stop().await
 }
 
 /// The files of an operator.

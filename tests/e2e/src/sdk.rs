@@ -1,6 +1,7 @@
 //! The clients that people really use: the SDKs, each in a process of its own.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde::Deserialize;
@@ -71,14 +72,39 @@ impl Sdk {
         token: &str,
         calls: &[(&str, Value)],
     ) -> Result<Report> {
-        let report = match self {
-            Self::Plain => plain(bench, url, token, calls).await,
-            Self::PythonAuto => run(python(bench), url, token, "auto", calls).await,
-            Self::PythonLegacy => run(python(bench), url, token, "legacy", calls).await,
-            Self::TypeScript1 => run(node(bench, "ts_v1.mjs"), url, token, "legacy", calls).await,
-            Self::TypeScript2 => run(node(bench, "ts_v2.mjs"), url, token, "auto", calls).await,
+        let report = match self.program(bench) {
+            None => plain(bench, url, token, calls).await,
+            Some((command, mode)) => run(command, url, token, mode, calls).await,
         };
         report.map_err(|failure| failure.during(format!("{self:?}")))
+    }
+
+    /// The same by an SDK that believes an authority, as people make it do that.
+    pub async fn work_trusting(
+        self,
+        authority: &Path,
+        bench: &Bench,
+        url: &str,
+        token: &str,
+        calls: &[(&str, Value)],
+    ) -> Result<Report> {
+        let program = self.program(bench);
+        let (mut command, mode) = program.ok_or_else(|| Failure::new("it knows no TLS"))?;
+        command.env("SSL_CERT_FILE", authority);
+        command.env("NODE_EXTRA_CA_CERTS", authority);
+        let report = run(command, url, token, mode, calls).await;
+        report.map_err(|failure| failure.during(format!("{self:?}")))
+    }
+
+    /// What runs it, and the mode that it is told; none: it is our own.
+    fn program(self, bench: &Bench) -> Option<(Command, &'static str)> {
+        Some(match self {
+            Self::Plain => return None,
+            Self::PythonAuto => (python(bench), "auto"),
+            Self::PythonLegacy => (python(bench), "legacy"),
+            Self::TypeScript1 => (node(bench, "ts_v1.mjs"), "legacy"),
+            Self::TypeScript2 => (node(bench, "ts_v2.mjs"), "auto"),
+        })
     }
 }
 

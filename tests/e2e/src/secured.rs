@@ -10,6 +10,7 @@ use std::process::{Command, Output};
 use quotum_authority::{Authority, Identity};
 use serde_json::Value;
 
+use crate::authority::Files;
 use crate::bench::Bench;
 use crate::ensure;
 use crate::failure::{Failure, Result};
@@ -127,7 +128,7 @@ impl Secured {
         }
         for number in 1..=GATEWAYS {
             let name = format!("gateway-{number}");
-            let member = cluster.gateway(bench, authorities, &name, &clients)?;
+            let member = cluster.gateway(bench, authorities, &name, &clients, "")?;
             cluster.gateways.push(member);
         }
         for counter in &cluster.counters {
@@ -142,13 +143,14 @@ impl Secured {
         authorities: &Authorities,
         name: &str,
         counters: &[String],
+        more: &str,
     ) -> Result<Member> {
         let host = "127.0.0.1";
         let ports = free(host)?;
         let text = format!(
             "listen = {:?}\nadmin_listen = {:?}\ncounters = {counters:?}\nname = {name:?}\n\
              counters_tls_ca_file = \"clients-ca.crt\"\ncounters_tls_cert_file = \"clients.crt\"\n\
-             counters_tls_key_file = \"clients.key\"\n",
+             counters_tls_key_file = \"clients.key\"\n{more}",
             at(host, ports[0]),
             at(host, ports[2]),
         );
@@ -182,14 +184,30 @@ impl Secured {
         })
     }
 
+    /// One more gateway, which agents reach over TLS, with a certificate for `127.0.0.1`.
+    pub fn gateway_for_agents(
+        &self,
+        bench: &Bench,
+        authorities: &Authorities,
+        shown: &Files,
+    ) -> Result<Member> {
+        let text = format!(
+            "tls_cert_file = {:?}\ntls_key_file = {:?}\n",
+            shown.certificate, shown.key
+        );
+        self.gateway(
+            bench,
+            authorities,
+            "gateway-tls",
+            &self.client_addresses(),
+            &text,
+        )
+    }
+
     /// A gateway that shows another certificate than it should.
     pub fn impostor(&self, bench: &Bench, authorities: &Authorities, role: &str) -> Result<Member> {
-        let counters: Vec<String> = self
-            .counters
-            .iter()
-            .map(|one| one.address.clone())
-            .collect();
-        let mut member = self.gateway(bench, authorities, "impostor", &counters)?;
+        let counters = self.client_addresses();
+        let mut member = self.gateway(bench, authorities, "impostor", &counters, "")?;
         member.process.kill();
         let identity = authorities.clients.issue(&[], Some(role));
         put_identity(&member.folder, "clients", &identity)?;
@@ -266,10 +284,15 @@ impl Secured {
         })
     }
 
-    /// The client ports of all nodes, as commands take them.
+    /// The client ports of all nodes.
+    fn client_addresses(&self) -> Vec<String> {
+        let addresses = self.counters.iter().map(|one| one.address.clone());
+        addresses.collect()
+    }
+
+    /// The same, as commands take them.
     pub fn addresses(&self) -> String {
-        let addresses = self.counters.iter().map(|one| one.address.as_str());
-        addresses.collect::<Vec<_>>().join(",")
+        self.client_addresses().join(",")
     }
 
     /// Runs an operator's command against the nodes' client ports.

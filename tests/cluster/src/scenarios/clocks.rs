@@ -78,6 +78,10 @@ async fn off_course(bench: &Bench, name: &str, who: Who, offs: &[&str]) -> Resul
             course.cluster.agreed(HEAL_MAX).await?;
         }
         course.pass(OFF).await;
+        if who == Who::Leader {
+            // It has handed over, to one whose clock is right.
+            course.cluster.leader_but(&[victim]).await?;
+        }
         clocks[usize::from(victim) - 1].set("+0")?;
         course.end(&fault);
         course.pass(OFF).await;
