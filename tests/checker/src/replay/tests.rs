@@ -94,3 +94,17 @@ fn a_sliding_unit_is_given_back_beyond_the_end_of_a_fixed_window() {
         [true, false]
     );
 }
+
+#[test]
+fn another_command_under_an_id_is_invalid_and_nothing_else() {
+    for (answer, found) in [
+        (Answer::Invalid, vec![]),
+        (admitted(&[4], 5, 900), vec![Kind::Repeat]),
+    ] {
+        let mut sample = Sample::new();
+        let first = acquire((1, 1), vec![item("k", 5, 1)], admitted(&[4], 5, 900));
+        let other = acquire((1, 1), vec![item("k", 5, 2)], answer);
+        sample.entry(1, 5_100, vec![open(1), first, other]);
+        assert_eq!(kinds(&sample), found);
+    }
+}
