@@ -1,8 +1,8 @@
 //! Chunks: a list that grows without moving.
 //!
-//! Promises: past the first chunk, memory is asked for in pieces of one size, so that thousands of
-//! lists that grow together leave no holes behind; at most one chunk is not full, but for what did
-//! not fit.
+//! Promises: what moves when a list grows is one chunk at most, so that thousands of lists that grow
+//! together leave only small holes behind, which others fill; an eighth of a chunk is unused at
+//! most, but for what did not fit at the end of others.
 
 #[cfg(test)]
 mod tests;
@@ -64,13 +64,15 @@ impl<T: Copy, const N: usize> Chunks<T, N> {
         let last = self.more.last().unwrap_or(&self.first);
         if last.len() + items.len() > N {
             self.more.reserve_exact(1);
-            self.more.push(Vec::with_capacity(N));
+            self.more.push(Vec::new());
         }
         let at = self.end();
+        let is_first = self.more.is_empty();
         let chunk = self.more.last_mut().unwrap_or(&mut self.first);
         if chunk.capacity() - chunk.len() < items.len() {
             // By an eighth: what is full most of the time must not be half empty.
-            let room = (items.len() + chunk.len() / 8).min(N - chunk.len());
+            let eighth = if is_first { chunk.len() / 8 } else { N / 8 };
+            let room = (items.len() + eighth).min(N - chunk.len());
             chunk.reserve_exact(room);
         }
         chunk.extend_from_slice(items);

@@ -51,13 +51,23 @@ proptest! {
 }
 
 #[test]
-fn past_the_first_chunk_memory_comes_in_one_size() {
+fn full_chunks_have_no_room_and_the_last_has_little() {
     let mut chunks: Chunks<u64, 32> = Chunks::default();
     for item in 0..320 {
         chunks.push(&[item]);
     }
     assert_eq!(chunks.more.len(), 9);
     assert!(chunks.more.iter().all(|chunk| chunk.capacity() == 32));
+    for items in 321..340 {
+        chunks.push(&[items]);
+        let last = chunks.more.last().unwrap();
+        assert!(
+            last.capacity() <= last.len() + 4,
+            "{} for {}",
+            last.capacity(),
+            last.len()
+        );
+    }
     while chunks.end() > 1 {
         chunks.pop();
     }
