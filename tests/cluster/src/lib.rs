@@ -40,7 +40,7 @@
 //! The build before is this one, told to take part in lower feature levels only. Not here: nodes whose
 //! messages to each other differ; there is one protocol so far, and a node refuses every other.
 //!
-//! `just cluster` runs all of it in about ten minutes, `just cluster disk` what has `disk` in its
+//! `just cluster` runs all of it in about a quarter of an hour, `just cluster disk` what has `disk` in its
 //! name. What a machine lacks is said, and the scenarios that need it are ignored; with
 //! `QUOTUM_REQUIRE_ALL=1` they fail. A history that fails is kept in `target/cluster`.
 //!

@@ -61,7 +61,7 @@ pub(super) async fn an_upgrade_is_rolled_out_and_taken_back_under_load(bench: &B
     // Two of three are new, then one goes back: the cluster stays what the last one knows.
     for (number, level) in [(1, NOW), (2, NOW), (1, BEFORE)] {
         course.rebuild(number, level).await?;
-        course.pass(STEP).await;
+        course.pass(STEP / 2).await;
         course.reaches_level(BEFORE).await?;
         ensure!(
             course.load().is_pair_refused().await?,
@@ -73,7 +73,7 @@ pub(super) async fn an_upgrade_is_rolled_out_and_taken_back_under_load(bench: &B
     }
     course.reaches_level(NOW).await?;
     course.load().ask_for_pairs();
-    course.pass(CALM).await;
+    course.pass(STEP).await;
     // Now it is too late to go back: the node says so, and the others go on.
     let fault = course.begin("a build that is too old", &[2]);
     let node = course.cluster.node(2);
