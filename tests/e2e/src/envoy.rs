@@ -182,7 +182,6 @@ impl Tally {
     /// Fails where more were passed on than may be, or fewer although nothing went wrong: a request
     /// that Envoy gave up may have been decided at that very moment.
     pub fn holds(&self, max: u64) -> Result {
-        let units = max;
         let max = usize::try_from(max)?;
         let most = self.passed() + self.failed;
         let summary = self.summary();
@@ -191,14 +190,17 @@ impl Tally {
             "more than {max} were passed on: {summary}"
         );
         ensure!(most >= max, "fewer than {max} were passed on: {summary}");
-        if self.failed == 0 {
-            let mut left = self.left.clone();
-            left.sort_unstable();
-            ensure!(
-                left.iter().copied().eq(0..units),
-                "not each unit was left once: {left:?}"
-            );
-        }
+        Ok(())
+    }
+
+    /// Fails where not every unit was the last one left once: what must be where all was answered.
+    pub fn is_exact(&self, max: u64) -> Result {
+        let mut left = self.left.clone();
+        left.sort_unstable();
+        ensure!(
+            left.iter().copied().eq(0..max),
+            "not each unit was left once: {left:?}"
+        );
         Ok(())
     }
 
