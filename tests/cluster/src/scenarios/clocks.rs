@@ -82,7 +82,8 @@ async fn off_course(bench: &Bench, name: &str, who: Who, offs: &[&str]) -> Resul
             // It has handed over, to one whose clock is right.
             course.cluster.leader_but(&[victim]).await?;
         }
-        clocks[usize::from(victim) - 1].set("+0")?;
+        // A rate stays until another one is set.
+        clocks[usize::from(victim) - 1].set("+0 x1")?;
         course.end(&fault);
         course.pass(OFF).await;
     }
