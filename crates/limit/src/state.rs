@@ -11,7 +11,7 @@ use crate::codec::{DecodeError, Entry};
 use crate::command::{
     Bound, Caller, Command, Item, ItemState, ItemStates, Items, Outcome, Refusal, RequestId,
 };
-use crate::limits::{HOLD_MS, ITEMS_MAX, UNITS_MAX};
+use crate::limits::{HOLD_MS, ITEMS_MAX};
 use crate::{Batch, Caps, LogTime, Stamp, Tenant};
 
 #[cfg(quotum_bugs)]
@@ -21,6 +21,7 @@ pub(crate) mod chunks;
 pub(crate) mod client;
 pub(crate) mod clients;
 pub(crate) mod counters;
+mod equal;
 pub(crate) mod holds;
 #[cfg(test)]
 pub(crate) mod model;
@@ -40,6 +41,7 @@ pub(crate) mod verdict;
 
 use clients::Clients;
 use counters::{Counters, Place, Spot, Times};
+use equal::{settle_equal_keys, summed_units};
 use holds::Holds;
 use restored::Restored;
 use verdict::{Charge, Held, Kind, Slot, Verdict};
@@ -681,44 +683,4 @@ impl Plan {
 fn denies(plans: &Plans, items: &Items) -> bool {
     let mut items = plans.iter().zip(items);
     items.any(|(plan, item)| !plan.fits && !item.shadow)
-}
-
-struct Summed {
-    total: u64,
-    /// Whether this is the first item of its counter: the one that charges for all of them.
-    first: bool,
-}
-
-/// The units of all items that share the counter of item `at`.
-fn summed_units(items: &Items, at: usize) -> Result<Summed, Refusal> {
-    let item = &items[at];
-    let mut total: u64 = 0;
-    let mut first = true;
-    for (other_at, other) in items.iter().enumerate() {
-        if other.units > UNITS_MAX || other.max > UNITS_MAX {
-            return Err(Refusal::UnitsTooLarge);
-        }
-        if other.key != item.key || other.window != item.window {
-            continue;
-        }
-        let same = (other.max, other.revision, other.algorithm, other.shadow)
-            == (item.max, item.revision, item.algorithm, item.shadow);
-        if !same {
-            return Err(Refusal::ConflictingItems);
-        }
-        first &= other_at >= at;
-        // At most ITEMS_MAX times 2^53: no overflow.
-        total += other.units;
-    }
-    Ok(Summed { total, first })
-}
-
-/// Items after the first of an equal key show what that one left.
-fn settle_equal_keys(items: &Items, held: &mut SmallVec<[Held; 1]>) {
-    for at in 1..items.len() {
-        let same = |other: &Item| other.key == items[at].key && other.window == items[at].window;
-        if let Some(first) = items[..at].iter().position(same) {
-            held[at].remaining = held[first].remaining;
-        }
-    }
 }

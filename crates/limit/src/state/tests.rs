@@ -4,7 +4,7 @@ use super::model::OPEN;
 use super::*;
 use crate::limits::{
     DEDUP_TTL_MS, EPOCH_IDLE_MS_MAX, EPOCHS_PER_CALLER_MAX, ITEMS_HELD_PER_CALLER_MAX, MARK_MS,
-    SLOTS_MAX,
+    SLOTS_MAX, UNITS_MAX,
 };
 use crate::{Algorithm, Epoch, Key, Window};
 
