@@ -411,15 +411,15 @@ impl Node {
     /// process must end then, and start again.
     pub async fn failed(&self) -> String {
         let watch = |group: &Group| {
-            let (mut metrics, shard) = (group.raft.metrics(), group.shard);
+            let (metrics, shard) = (group.raft.metrics(), group.shard);
+            // These change with the leader and the members, the others with each entry: waiting for
+            // those would wake us for each.
+            let mut seldom = group.raft.server_metrics();
             Box::pin(async move {
-                loop {
-                    if let Err(fatal) = &metrics.borrow_watched().running_state {
-                        return format!("shard {shard}: {fatal}");
-                    }
-                    if metrics.changed().await.is_err() {
-                        return format!("shard {shard}: the consensus has ended");
-                    }
+                while seldom.changed().await.is_ok() {}
+                match &metrics.borrow_watched().running_state {
+                    Err(fatal) => format!("shard {shard}: {fatal}"),
+                    Ok(()) => format!("shard {shard}: the consensus has ended"),
                 }
             })
         };

@@ -18,6 +18,7 @@ pub mod certificate;
 pub mod connect;
 pub mod credentials;
 mod due;
+mod gather;
 pub mod limits;
 mod prompt;
 pub mod serve;

@@ -26,6 +26,9 @@ pub const HEADER_LIST_BYTES_MAX: u32 = 16 << 10;
 /// What may wait in one stream to be sent.
 pub const SEND_BUFFER_BYTES_MAX: usize = 1 << 20;
 
+/// What of a connection is gathered to be written in one piece.
+pub const GATHER_BYTES_MAX: usize = 64 << 10;
+
 /// How many streams a peer may have broken off before it is hung up on.
 pub const PENDING_RESETS_MAX: usize = 64;
 

@@ -32,6 +32,7 @@ use tower::Service;
 use crate::accept::{Acceptor, Bounds};
 use crate::caller::Caller;
 use crate::due::Due;
+use crate::gather::{Gather, Open, OpenCall};
 use crate::limits::{
     CONNECTION_WINDOW_BYTES, HEADER_LIST_BYTES_MAX, KEEPALIVE_PING, KEEPALIVE_PING_DEADLINE,
     LOCAL_ERROR_RESETS_MAX, PENDING_RESETS_MAX, PREFACE_BYTES, SEND_BUFFER_BYTES_MAX,
@@ -126,10 +127,12 @@ impl Port {
         let (stream, heard) = Prompt::new(stream);
         let age = age(bounds.age_max, self.number.fetch_add(1, Ordering::Relaxed));
         let port = self.clone();
+        let open = Open::default();
+        let stream = Gather::new(stream, open.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             // `tonic::Request::remote_addr` reads it.
             request.extensions_mut().insert(address.clone());
-            port.clone().call(request, caller.clone())
+            port.clone().call(request, caller.clone(), open.call())
         });
         let connection = http(&bounds).serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
@@ -172,6 +175,7 @@ impl Port {
         self: Arc<Self>,
         mut request: Request<Incoming>,
         caller: Caller,
+        open: OpenCall,
     ) -> Result<Response<Body>, Infallible> {
         let metrics = self.acceptor.metrics();
         let Some(form) = (self.guard)(&caller, request.uri().path()) else {
@@ -195,7 +199,12 @@ impl Port {
                 routes.call(request).await?
             }
         };
-        Ok(response.map(|body| Body::new(Held { body, _room: room })))
+        Ok(response.map(|body| {
+            Body::new(Held {
+                body,
+                _held: (room, open),
+            })
+        }))
     }
 }
 
@@ -241,7 +250,7 @@ fn http(bounds: &Bounds) -> http2::Builder<TokioExecutor> {
 /// An answer that counts as an open call until it has ended.
 struct Held {
     body: Body,
-    _room: OwnedSemaphorePermit,
+    _held: (OwnedSemaphorePermit, OpenCall),
 }
 
 // === impl Held ===
