@@ -40,18 +40,20 @@
 //! The build before is this one, told to take part in lower feature levels only. Not here: nodes whose
 //! messages to each other differ; there is one protocol so far, and a node refuses every other.
 //!
-//! `just cluster` runs all of it in about a quarter of an hour, `just cluster disk` what has `disk` in its
-//! name. What a machine lacks is said, and the scenarios that need it are ignored; with
+//! `just cluster` runs all of it in about five minutes, `just cluster disk` what has `disk` in its
+//! name. A few scenarios run at a time, each in namespaces of its own; `--test-threads 1` runs one.
+//! What a machine lacks is said, and the scenarios that need it are ignored; with
 //! `QUOTUM_REQUIRE_ALL=1` they fail. A history that fails is kept in `target/cluster`.
 //!
 //! # Layout
 //! * [`scenarios`]: what is broken, and what must hold. [`course`]: what all of them have in common.
-//! * [`sandbox`], [`network`], [`needs`]: the surroundings. [`cluster`], [`node`], [`status`]: the
+//! * [`apart`], [`sandbox`], [`network`], [`needs`]: the surroundings. [`cluster`], [`node`], [`status`]: the
 //!   nodes. [`front`], [`upstream`]: gateways before them, and what is behind those.
 //! * [`delay`], [`wall`], [`disk`]: what is broken beside processes and firewalls.
 //! * [`load`], [`watch`], [`recorder`], [`logged`], [`verdict`]: the history and what is thought of
 //!   it.
 
+pub mod apart;
 pub mod cluster;
 pub mod course;
 pub mod delay;
@@ -78,7 +80,6 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use quotum_e2e::bench::Bench;
 use quotum_e2e::failure::Result;
 use quotum_e2e::settings::Settings;
 use quotum_e2e::tools::Tools;
@@ -88,26 +89,25 @@ use scenarios::Scenario;
 
 /// Runs the scenarios that the arguments name: the whole of the test program.
 pub fn run(mut arguments: Vec<String>) -> ExitCode {
-    let is_inside = arguments
-        .get(1)
-        .is_some_and(|first| first == sandbox::INSIDE);
+    let is_inside = match (arguments.get(1).map(String::as_str), arguments.get(2)) {
+        (Some(sandbox::ALONE), Some(name)) => return apart::alone(name),
+        (first, _) => first == Some(sandbox::INSIDE),
+    };
     if is_inside {
         arguments.remove(1);
     }
     let mut parsed = Arguments::from_iter(&arguments);
-    // Each scenario loads the machine on its own, and measures time.
-    parsed.test_threads = Some(1);
+    parsed.test_threads.get_or_insert_with(apart::slots);
     let sandbox = match is_inside {
         true => sandbox::furnish(),
         false if parsed.list => Ok(()),
         false => Err(sandbox::enter(&arguments)),
     };
     let settings = Settings::from_environment();
-    let tools = Tools::find(&settings);
-    let machine = Machine::look(sandbox, &tools);
+    let machine = Machine::look(sandbox, &Tools::find(&settings));
     let trials = scenarios::all()
         .into_iter()
-        .map(|scenario| trial(scenario, &settings, &tools, &machine));
+        .map(|scenario| trial(&scenario, &settings, &machine));
     let conclusion = libtest_mimic::run(&parsed, trials.collect());
     if is_inside {
         let _unheard = writeln!(std::io::stderr(), "{}", verdict::TOTALS);
@@ -116,9 +116,9 @@ pub fn run(mut arguments: Vec<String>) -> ExitCode {
     conclusion.exit_code()
 }
 
-fn trial(scenario: Scenario, settings: &Settings, tools: &Tools, machine: &Machine) -> Trial {
-    let Scenario { name, needs, run } = scenario;
-    let missing = machine.missing(needs);
+fn trial(scenario: &Scenario, settings: &Settings, machine: &Machine) -> Trial {
+    let name = scenario.name;
+    let missing = machine.missing(scenario.needs);
     let is_ignored = !missing.is_empty() && !settings.requires_all;
     if is_ignored {
         let _unheard = writeln!(
@@ -127,17 +127,11 @@ fn trial(scenario: Scenario, settings: &Settings, tools: &Tools, machine: &Machi
             missing.join("; ")
         );
     }
-    let (settings, tools) = (settings.clone(), tools.clone());
     let trial = move || match missing.is_empty() {
-        true => play(run, settings, tools),
+        true => apart::run(name),
         false => Err(Failed::from(format!("missing: {}", missing.join("; ")))),
     };
     Trial::test(name, trial).with_ignored_flag(is_ignored)
-}
-
-fn play(run: scenarios::Run, settings: Settings, tools: Tools) -> std::result::Result<(), Failed> {
-    let bench = Bench::new(settings, tools).map_err(|failure| failure.to_string())?;
-    run(&bench).map_err(|failure| Failed::from(format!("{failure}{}", bench.tails())))
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {

@@ -3,6 +3,12 @@
 
 use std::time::Duration;
 
+/// Scenarios that run at a time, however many processors there are: they measure time.
+pub const SLOTS_MAX: usize = 4;
+/// A scenario that is not over after this never will be: three times the longest.
+pub const SCENARIO_MAX: Duration = Duration::from_secs(180);
+/// What it may take to end one, and to show its logs.
+pub const END_MAX: Duration = Duration::from_secs(30);
 /// A new cluster serves within this.
 pub const READY_MAX: Duration = Duration::from_secs(30);
 /// When the last fault is over, everything serves and agrees again within this.

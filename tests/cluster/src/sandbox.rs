@@ -4,6 +4,8 @@
 //! Promises: however a run ends, the kernel takes its processes, interfaces, firewall rules, mounts
 //! and loop devices with it; two runs never meet. Only the run's folder can be left behind, and the
 //! next run removes those of dead ones. Without root a user namespace gives what it can.
+//!
+//! Inside it each scenario has one more of its own, which ends with the scenario.
 
 use std::convert::Infallible;
 use std::ffi::OsStr;
@@ -17,6 +19,8 @@ use crate::shell;
 
 /// The first argument of a run that is inside already.
 pub const INSIDE: &str = "--inside";
+/// The first argument of a process that runs one scenario, in its own sandbox.
+pub const ALONE: &str = "--alone";
 /// What the folders of runs are called before the process id.
 const FOLDER: &str = "quotum-cluster-";
 
@@ -44,11 +48,19 @@ fn try_enter(arguments: &[String]) -> Result<Infallible> {
     sweep(&std::env::temp_dir());
     let flags = [&[][..], &WITHOUT_ROOT[..]]
         .into_iter()
-        .find(|more| shell::run(unshare(more).arg("true")).is_ok())
+        .find(|more| {
+            let mut command = Command::new("unshare");
+            let command = command.args(*more).args(NAMESPACES);
+            shell::run(command.args(["--", "true"])).is_ok()
+        })
         .ok_or_else(|| Failure::new("no namespaces: run as root, or allow user namespaces"))?;
     let folder = std::env::temp_dir().join(format!("{FOLDER}{}", std::process::id()));
     std::fs::create_dir(&folder)?;
-    let failed = unshare(flags)
+    let mut command = Command::new("unshare");
+    let failed = command
+        .args(flags)
+        .args(NAMESPACES)
+        .arg("--")
         .arg(std::env::current_exe()?)
         .arg(INSIDE)
         .args(arguments.iter().skip(1))
@@ -57,10 +69,15 @@ fn try_enter(arguments: &[String]) -> Result<Infallible> {
     Err(failed.into())
 }
 
-fn unshare(more: &[&str]) -> Command {
-    let mut command = Command::new("unshare");
-    command.args(more).args(NAMESPACES).arg("--");
+/// Has a command, which runs what its arguments say, run this program in a sandbox inside this one.
+pub fn nested(command: &mut Command, arguments: &[&str]) -> Result {
     command
+        .arg("unshare")
+        .args(NAMESPACES)
+        .arg("--")
+        .arg(std::env::current_exe()?)
+        .args(arguments);
+    Ok(())
 }
 
 /// Makes the inside habitable.

@@ -3,6 +3,7 @@
 use quotum_e2e::bench::Bench;
 use quotum_e2e::failure::Result;
 
+use crate::apart;
 use crate::needs::Need;
 
 mod clocks;
@@ -28,7 +29,7 @@ macro_rules! scenario {
         Scenario {
             name: stringify!($path),
             needs: $needs,
-            run: |bench| crate::runtime()?.block_on($path(bench)),
+            run: |bench| crate::runtime()?.block_on(apart::in_time($path(bench))),
         }
     };
 }

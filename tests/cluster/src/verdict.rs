@@ -14,6 +14,7 @@ use quotum_checker::history::{self, Answer, Ask, Event, ItemState, What};
 use quotum_e2e::bench::Bench;
 use quotum_e2e::ensure;
 use quotum_e2e::failure::Result;
+use serde_json::{Value, json};
 
 use crate::limits::DECISION_MAX;
 use crate::logged;
@@ -50,6 +51,27 @@ impl Totals {
         self.decisions.fetch_add(report.decisions, Relaxed);
         self.faults.fetch_add(report.faults, Relaxed);
         self.violations.fetch_add(report.violations_total, Relaxed);
+    }
+
+    /// For the process that started this one.
+    pub fn to_json(&self) -> Value {
+        let of = |count: &AtomicUsize| count.load(Relaxed);
+        json!({
+            "decisions": of(&self.decisions),
+            "faults": of(&self.faults),
+            "violations": of(&self.violations),
+        })
+    }
+
+    /// Adds what a process said of its own.
+    pub fn take(&self, said: &Value) {
+        let add = |count: &AtomicUsize, name: &str| {
+            let more = said[name].as_u64().unwrap_or(0);
+            count.fetch_add(usize::try_from(more).unwrap_or(usize::MAX), Relaxed);
+        };
+        add(&self.decisions, "decisions");
+        add(&self.faults, "faults");
+        add(&self.violations, "violations");
     }
 }
 
