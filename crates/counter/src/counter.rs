@@ -7,15 +7,15 @@ use futures_util::{Stream, StreamExt};
 use quotum_api::counter as wire;
 use quotum_api::counter::counter_server::{Counter, CounterServer};
 use quotum_api::counter::decide_response::Result as Answer;
-use quotum_api::counter::not_decided::Reason;
 use quotum_api::counter::{command, outcome};
-use quotum_limit::Caller;
+use quotum_limit::{Caller, Command, Epoch, Items, Outcome, RequestId};
 use quotum_telemetry::label::Api;
+use quotum_transport::Calls;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::caller::{self, Port};
-use crate::decide::Decider;
+use crate::decide::{Decider, Decision};
 use crate::limits::{
     MESSAGE_BYTES_MAX, REFUNDS_PER_MESSAGE, RETRY_INTERVAL, STREAM_MESSAGES_MAX, UNARY_DEADLINE,
 };
@@ -28,28 +28,6 @@ pub(crate) struct CounterService {
     port: Port,
     pub(crate) decider: Decider,
     pub(crate) mints: Arc<Vec<Mint>>,
-}
-
-/// One outcome, where it was decided, and where the leader is.
-pub(crate) struct Decision {
-    pub(crate) outcome: wire::Outcome,
-    position: Option<wire::Position>,
-    leader: String,
-}
-
-/// Why there is no decision.
-struct Undecided {
-    status: Status,
-    /// One of the tries may have been decided, or may be yet.
-    is_uncertain: bool,
-}
-
-// === impl Undecided ===
-
-impl From<Undecided> for Status {
-    fn from(undecided: Undecided) -> Self {
-        undecided.status
-    }
 }
 
 // === impl CounterService ===
@@ -78,6 +56,18 @@ impl CounterService {
         CounterServer::new(self)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// The calls that are made for every decision.
+    pub(crate) fn calls(self, calls: Calls) -> Calls {
+        calls.with(
+            "/quotum.counter.v1.Counter/Acquire",
+            MESSAGE_BYTES_MAX,
+            move |request| {
+                let service = self.clone();
+                async move { service.decide_acquire(request).await }
+            },
+        )
     }
 
     /// Refunds the ids of this node that may have taken units which nobody uses, for as long as
@@ -133,75 +123,20 @@ impl CounterService {
         is_done
     }
 
-    /// Decides one command under one id, through leader changes, until the deadline.
-    async fn decide_one(
-        &self,
-        shard: u32,
-        (epoch, acked_seq): (u64, u64),
-        kind: command::Kind,
-    ) -> Result<Decision, Undecided> {
+    /// Decides one command of a caller of its own ids.
+    async fn decide_one(&self, shard: u32, command: Command) -> Result<Decision, Status> {
         let deadline = Instant::now() + UNARY_DEADLINE;
-        let mut is_uncertain = false;
-        loop {
-            let request = wire::DecideRequest {
-                tag: 0,
-                shard,
-                epoch,
-                acked_seq,
-                commands: vec![wire::Command {
-                    kind: Some(kind.clone()),
-                }],
-                ..Default::default()
-            };
-            let deciding = self.decider.decide(request, Api::NativeUnary);
-            let response = tokio::time::timeout_at(deadline, deciding).await;
-            let fail = |status, is_uncertain| {
-                Err(Undecided {
-                    status,
-                    is_uncertain,
-                })
-            };
-            let Ok(response) = response else {
-                return fail(Status::unavailable("no decision within the deadline"), true);
-            };
-            let refused = match response.result {
-                Some(Answer::Decided(decided)) => {
-                    let position = decided.position;
-                    let Some(outcome) = decided.into_outcomes().into_iter().next() else {
-                        return fail(Status::internal("an outcome is missing"), true);
-                    };
-                    return Ok(Decision {
-                        outcome,
-                        position,
-                        leader: response.leader,
-                    });
-                }
-                Some(Answer::NotDecided(refused)) => refused,
-                None => return fail(Status::internal("an answer is missing"), true),
-            };
-            let reason = Reason::try_from(refused.reason);
-            is_uncertain |= matches!(reason, Ok(Reason::Unknown) | Err(_));
-            let message = refused.message;
-            match reason {
-                Ok(Reason::Invalid) => {
-                    return fail(Status::invalid_argument(message), is_uncertain);
-                }
-                Ok(Reason::Overloaded) => {
-                    return fail(Status::resource_exhausted(message), is_uncertain);
-                }
-                _ if Instant::now() >= deadline => {
-                    return fail(Status::unavailable(message), is_uncertain);
-                }
-                _ => tokio::time::sleep(RETRY_INTERVAL).await,
-            }
-        }
+        let api = Api::NativeUnary;
+        self.decider
+            .ask(shard, &command, deadline, api, &mut false)
+            .await
     }
 
     /// Decides an acquire under an id of this node's own.
     pub(crate) async fn acquire_minted(
         &self,
         shard: u32,
-        items: Vec<wire::Item>,
+        items: Items,
     ) -> Result<(Decision, Minted), Status> {
         let mint = usize::try_from(shard)
             .ok()
@@ -210,6 +145,7 @@ impl CounterService {
             let last = self.decider.node.shards() - 1;
             Status::invalid_argument(format!("shard: there are shards 0 to {last}"))
         })?;
+        let deadline = Instant::now() + UNARY_DEADLINE;
         let mut expired = 0;
         loop {
             let drawn = match mint.draw() {
@@ -220,51 +156,105 @@ impl CounterService {
                     ));
                 }
                 Err(NoId::NoEpoch) => {
-                    let caller = caller::node(self.decider.node.id());
-                    let epoch = self.open_epoch(shard, caller).await?.0;
-                    mint.start(expired, epoch);
+                    Box::pin(self.start_epoch(shard, mint, expired)).await?;
                     continue;
                 }
             };
             let minted = drawn.minted;
-            let kind = command::Kind::Acquire(command::Acquire {
-                seq: minted.seq,
+            let command = Command::Acquire {
+                id: id(minted.epoch, minted.seq),
+                acked_seq: minted.acked_seq,
                 items: items.clone(),
-            });
-            let id = (minted.epoch, minted.acked_seq);
-            let decision = match self.decide_one(shard, id, kind).await {
+            };
+            let mut may_count = false;
+            let asking =
+                self.decider
+                    .ask(shard, &command, deadline, Api::NativeUnary, &mut may_count);
+            let decision = match asking.await {
                 Ok(decision) => decision,
-                Err(undecided) => {
-                    if !undecided.is_uncertain {
+                Err(status) => {
+                    if !may_count {
                         drawn.settle();
                     }
-                    return Err(undecided.into());
+                    return Err(status);
                 }
             };
             drawn.settle();
             // The epoch was idle for too long: this id was never decided under it.
-            let is_expired = matches!(decision.outcome.kind, Some(outcome::Kind::Expired(_)));
-            if is_expired && expired != minted.epoch {
+            if decision.outcome == Outcome::Expired && expired != minted.epoch {
                 expired = minted.epoch;
-                let caller = caller::node(self.decider.node.id());
-                let epoch = self.open_epoch(shard, caller).await?.0;
-                mint.start(expired, epoch);
+                Box::pin(self.start_epoch(shard, mint, expired)).await?;
                 continue;
             }
             return Ok((decision, minted));
         }
     }
 
+    /// Opens an epoch for this node's own ids.
+    async fn start_epoch(&self, shard: u32, mint: &Mint, expired: u64) -> Result<(), Status> {
+        let caller = caller::node(self.decider.node.id());
+        let (epoch, _) = self.open_epoch(shard, caller).await?;
+        mint.start(expired, epoch);
+        Ok(())
+    }
+
     async fn open_epoch(&self, shard: u32, caller: Caller) -> Result<(u64, Decision), Status> {
-        let kind = command::Kind::Open(command::Open { caller: caller.0 });
-        let decision = self.decide_one(shard, (0, 0), kind).await?;
-        match decision.outcome.kind {
-            Some(outcome::Kind::Opened(opened)) => Ok((opened.epoch, decision)),
+        let decision = self.decide_one(shard, Command::Open { caller }).await?;
+        match decision.outcome {
+            Outcome::Opened { epoch } => Ok((epoch.0, decision)),
             _ => Err(Status::resource_exhausted(
                 "no more client epochs can be opened",
             )),
         }
     }
+
+    /// Decides an acquire under the caller's id, or under one of this node's own.
+    pub(crate) async fn decide_acquire(
+        &self,
+        request: wire::AcquireRequest,
+    ) -> Result<wire::AcquireResponse, Status> {
+        let wire::AcquireRequest {
+            shard,
+            epoch,
+            seq,
+            acked_seq,
+            items,
+        } = request;
+        let items = items_of(items)?;
+        let (decision, epoch, seq) = match epoch {
+            0 => {
+                let (decision, minted) = self.acquire_minted(shard, items).await?;
+                (decision, minted.epoch, minted.seq)
+            }
+            _ => {
+                let command = Command::Acquire {
+                    id: id(epoch, seq),
+                    acked_seq,
+                    items,
+                };
+                (self.decide_one(shard, command).await?, epoch, seq)
+            }
+        };
+        Ok(wire::AcquireResponse {
+            outcome: Some(decision.outcome.into()),
+            position: decision.position,
+            epoch,
+            seq,
+            leader: decision.leader,
+        })
+    }
+}
+
+fn id(epoch: u64, seq: u64) -> RequestId {
+    RequestId {
+        epoch: Epoch(epoch),
+        seq,
+    }
+}
+
+fn items_of(items: Vec<wire::Item>) -> Result<Items, Status> {
+    let items = quotum_api::items_from_wire(items);
+    items.map_err(|error| Status::invalid_argument(error.to_string()))
 }
 
 #[tonic::async_trait]
@@ -308,34 +298,8 @@ impl Counter for CounterService {
         &self,
         request: Request<wire::AcquireRequest>,
     ) -> Result<Response<wire::AcquireResponse>, Status> {
-        let wire::AcquireRequest {
-            shard,
-            epoch,
-            seq,
-            acked_seq,
-            items,
-        } = request.into_inner();
-        let (decision, epoch, seq) = match epoch {
-            0 => {
-                let (decision, minted) = self.acquire_minted(shard, items).await?;
-                (decision, minted.epoch, minted.seq)
-            }
-            _ => {
-                let kind = command::Kind::Acquire(command::Acquire { seq, items });
-                (
-                    self.decide_one(shard, (epoch, acked_seq), kind).await?,
-                    epoch,
-                    seq,
-                )
-            }
-        };
-        Ok(Response::new(wire::AcquireResponse {
-            outcome: Some(decision.outcome),
-            position: decision.position,
-            epoch,
-            seq,
-            leader: decision.leader,
-        }))
+        let answer = self.decide_acquire(request.into_inner()).await?;
+        Ok(Response::new(answer))
     }
 
     async fn refund(
@@ -343,10 +307,10 @@ impl Counter for CounterService {
         request: Request<wire::RefundRequest>,
     ) -> Result<Response<wire::RefundResponse>, Status> {
         let wire::RefundRequest { shard, epoch, seq } = request.into_inner();
-        let kind = command::Kind::Refund(command::Refund { seq });
-        let decision = self.decide_one(shard, (epoch, 0), kind).await?;
+        let id = id(epoch, seq);
+        let decision = self.decide_one(shard, Command::Refund { id }).await?;
         Ok(Response::new(wire::RefundResponse {
-            outcome: Some(decision.outcome),
+            outcome: Some(decision.outcome.into()),
             position: decision.position,
             leader: decision.leader,
         }))
@@ -357,10 +321,10 @@ impl Counter for CounterService {
         request: Request<wire::PeekRequest>,
     ) -> Result<Response<wire::PeekResponse>, Status> {
         let wire::PeekRequest { shard, items } = request.into_inner();
-        let kind = command::Kind::Peek(command::Peek { items });
-        let decision = self.decide_one(shard, (0, 0), kind).await?;
+        let items = items_of(items)?;
+        let decision = self.decide_one(shard, Command::Peek { items }).await?;
         Ok(Response::new(wire::PeekResponse {
-            outcome: Some(decision.outcome),
+            outcome: Some(decision.outcome.into()),
             position: decision.position,
             leader: decision.leader,
         }))

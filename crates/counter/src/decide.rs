@@ -11,8 +11,10 @@ use quotum_replica::{Channels, Decided, Node, ProposeError, ShardId};
 use quotum_telemetry::CounterMetrics;
 use quotum_telemetry::label::{Api, CounterOutcome};
 use quotum_telemetry::shard::Shard;
+use tokio::time::Instant;
+use tonic::Status;
 
-use crate::limits::{FORWARD_DEADLINE, MESSAGE_BYTES_MAX};
+use crate::limits::{FORWARD_DEADLINE, MESSAGE_BYTES_MAX, RETRY_INTERVAL};
 
 /// Decides for every API of this node.
 #[derive(Clone)]
@@ -22,10 +24,17 @@ pub(crate) struct Decider {
     metrics: CounterMetrics,
 }
 
+/// One outcome, where it was decided if that is known, and where clients reach the leader.
+pub(crate) struct Decision {
+    pub(crate) outcome: Outcome,
+    pub(crate) position: Option<wire::Position>,
+    pub(crate) leader: String,
+}
+
 /// Why there is no outcome.
-pub(crate) struct Undecided {
-    pub(crate) reason: Reason,
-    pub(crate) message: String,
+struct Undecided {
+    reason: Reason,
+    message: String,
 }
 
 // === impl Decider ===
@@ -58,12 +67,8 @@ impl Decider {
             let message = format!("shard: there are shards 0 to {}", self.node.shards() - 1);
             return self.not_decided(tag, shard, Reason::Invalid, &message);
         }
-        let leads = self
-            .node
-            .leader(ShardId(shard))
-            .is_some_and(|(leader, _)| leader == self.node.id());
-        if !leads && !request.forwarded {
-            return self.forward(request, api).await;
+        if !request.forwarded && !self.node.leads(ShardId(shard)) {
+            return Box::pin(self.forward(request, api)).await;
         }
         let api = match request.forwarded {
             true => api_from_wire(request.api()).unwrap_or(api),
@@ -80,11 +85,7 @@ impl Decider {
         };
         match self.decide_here(shard, commands, api).await {
             Ok(decided) => {
-                let position = wire::Position {
-                    shard,
-                    term: decided.term,
-                    index: decided.index,
-                };
+                let position = position(shard, &decided);
                 let decided = quotum_api::Decided::of_core(decided.outcomes, position);
                 wire::DecideResponse {
                     tag,
@@ -96,24 +97,63 @@ impl Decider {
         }
     }
 
-    /// Decides one command for a caller on this node: the same without messages where this node
-    /// leads.
-    pub(crate) async fn decide_command(
+    /// Decides one command, through changes of the leader, until `deadline`. `may_count` is set once
+    /// a try may have been decided, or may be yet.
+    pub(crate) async fn ask(
+        &self,
+        shard: u32,
+        command: &Command,
+        deadline: Instant,
+        api: Api,
+        may_count: &mut bool,
+    ) -> Result<Decision, Status> {
+        if shard >= self.node.shards() {
+            let last = self.node.shards() - 1;
+            let message = format!("shard: there are shards 0 to {last}");
+            return Err(Status::invalid_argument(message));
+        }
+        loop {
+            let asking = self.decide_command(shard, command.clone(), api);
+            let Ok(asked) = tokio::time::timeout_at(deadline, asking).await else {
+                *may_count = true;
+                return Err(Status::unavailable("no decision within the deadline"));
+            };
+            let Undecided { reason, message } = match asked {
+                Ok(decision) => return Ok(decision),
+                Err(undecided) => undecided,
+            };
+            *may_count |= reason == Reason::Unknown;
+            match reason {
+                Reason::Invalid => return Err(Status::invalid_argument(message)),
+                Reason::Overloaded => return Err(Status::resource_exhausted(message)),
+                _ if Instant::now() >= deadline => return Err(Status::unavailable(message)),
+                _ => tokio::time::sleep(RETRY_INTERVAL).await,
+            }
+        }
+    }
+
+    /// Decides one command: without messages where this node leads.
+    async fn decide_command(
         &self,
         shard: u32,
         command: Command,
         api: Api,
-    ) -> Result<Outcome, Undecided> {
+    ) -> Result<Decision, Undecided> {
         let undecided = |reason, message: &str| Undecided {
             reason,
             message: message.to_owned(),
         };
         let nothing = || undecided(Reason::Unknown, "the leader's answer is malformed");
-        let leader = self.node.leader(ShardId(shard));
-        if leader.is_some_and(|(leader, _)| leader == self.node.id()) {
+        if self.node.leads(ShardId(shard)) {
             let decided = self.decide_here(shard, vec![command], api).await;
             let decided = decided.map_err(|e| undecided(reason(&e), &e.to_string()))?;
-            return decided.outcomes.into_iter().next().ok_or_else(nothing);
+            let position = position(shard, &decided);
+            let outcome = decided.outcomes.into_iter().next().ok_or_else(nothing)?;
+            return Ok(Decision {
+                outcome,
+                position: Some(position),
+                leader: self.node.member().client_address.clone(),
+            });
         }
         let (epoch, acked_seq) = match &command {
             Command::Acquire { id, acked_seq, .. } => (id.epoch.0, *acked_seq),
@@ -128,11 +168,18 @@ impl Decider {
             commands: vec![quotum_api::command_to_wire(command)],
             ..Default::default()
         };
-        match self.forward(request, api).await.result {
+        // Boxed: this is seldom, and large beside what each decision needs.
+        let response = Box::pin(self.forward(request, api)).await;
+        match response.result {
             Some(Answer::Decided(decided)) => {
+                let position = decided.position;
                 let outcome = decided.into_outcomes().into_iter().next();
                 let outcome = outcome.and_then(|outcome| outcome.try_into().ok());
-                outcome.ok_or_else(nothing)
+                Ok(Decision {
+                    outcome: outcome.ok_or_else(nothing)?,
+                    position,
+                    leader: response.leader,
+                })
             }
             Some(Answer::NotDecided(refused)) => {
                 let reason = Reason::try_from(refused.reason).unwrap_or(Reason::Unknown);
@@ -211,6 +258,14 @@ impl Decider {
             result: Some(Answer::NotDecided(result)),
             leader: self.leader_address(shard),
         }
+    }
+}
+
+fn position(shard: u32, decided: &Decided) -> wire::Position {
+    wire::Position {
+        shard,
+        term: decided.term,
+        index: decided.index,
     }
 }
 

@@ -10,7 +10,7 @@ use quotum_replica::{Channels, Dialer, Node, NodeConfig, NodeError, Seams};
 use quotum_telemetry::label::Listener;
 use quotum_telemetry::{CounterMetrics, Exposition, ListenerMetrics, Readiness};
 use quotum_transport::serve::Guard;
-use quotum_transport::{Acceptor, Bounds, Connector, Credentials, Security};
+use quotum_transport::{Acceptor, Bounds, Calls, Connector, Credentials, Security};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -78,8 +78,8 @@ pub struct Listeners {
 
 /// What a node serves, and whom.
 pub struct Services {
-    pub clients: Routes,
-    pub peers: Routes,
+    pub clients: quotum_transport::Services,
+    pub peers: quotum_transport::Services,
 }
 
 /// Why a node does not start.
@@ -220,11 +220,13 @@ impl Server {
             .add_service(counter.clone().server())
             .add_service(registry)
             .add_service(ClusterService::new(node.clone(), tokens));
+        let mut calls = counter.clone().calls(Calls::default());
         if let Some(envoy) = config.envoy {
             let limits = RateLimits::new(envoy, Asker::new(counter.clone()));
             clients = clients
                 .add_service(limits.envoy())
                 .add_service(limits.kuadrant());
+            calls = limits.calls(calls);
         }
         let server = Self {
             node: node.clone(),
@@ -253,7 +255,14 @@ impl Server {
             std::future::pending::<()>().await;
             drop(health);
         });
-        Ok((server, Services { clients, peers }))
+        let services = Services {
+            clients: quotum_transport::Services {
+                calls,
+                routes: clients,
+            },
+            peers: peers.into(),
+        };
+        Ok((server, services))
     }
 
     pub fn node(&self) -> &Node {
@@ -289,10 +298,16 @@ impl Server {
 // === impl Tasks ===
 
 impl Tasks {
-    fn serve(&self, listener: TcpListener, acceptor: Acceptor, guard: Guard, routes: Routes) {
+    fn serve(
+        &self,
+        listener: TcpListener,
+        acceptor: Acceptor,
+        guard: Guard,
+        services: quotum_transport::Services,
+    ) {
         let stop = self.stop.clone();
         self.tracker.spawn(async move {
-            let served = quotum_transport::serve(listener, acceptor, guard, routes, stop).await;
+            let served = quotum_transport::serve(listener, acceptor, guard, services, stop).await;
             if let Err(error) = served {
                 tracing::error!(%error, "a port is no longer served");
             }

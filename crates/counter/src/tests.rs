@@ -596,9 +596,12 @@ async fn what_a_caller_without_ids_has_left_behind_is_given_back() {
     let metrics = quotum_telemetry::CounterMetrics::new(&cluster.expositions[0], 2);
     let leaders = Arc::new(quotum_replica::Channels::new(dialer()));
     let service = CounterService::new(Decider::new(node.clone(), leaders, metrics));
-    let (decision, first) = service.acquire_minted(0, vec![item("k", 9)]).await.unwrap();
-    assert!(matches!(decision.outcome.kind, Some(Kind::Admitted(_))));
-    let leaving = service.acquire_minted(0, vec![item("k", 9)]);
+    let (decision, first) = service.acquire_minted(0, items("k", 9)).await.unwrap();
+    assert!(matches!(
+        decision.outcome,
+        quotum_limit::Outcome::Admitted { .. }
+    ));
+    let leaving = service.acquire_minted(0, items("k", 9));
     assert!(leaving.now_or_never().is_none(), "its caller goes");
     // Whether it was decided is open: here it is, after its caller has gone.
     let late = wire::DecideRequest {
@@ -621,7 +624,7 @@ async fn what_a_caller_without_ids_has_left_behind_is_given_back() {
         .expect("its unit is given back");
     let acknowledged = async {
         loop {
-            let next = service.acquire_minted(0, vec![item("k", 9)]);
+            let next = service.acquire_minted(0, items("k", 9));
             if next.await.unwrap().1.acked_seq > first.seq {
                 return;
             }
@@ -632,6 +635,10 @@ async fn what_a_caller_without_ids_has_left_behind_is_given_back() {
         .expect("its id is acknowledged");
     refunds.abort();
     cluster.stop().await;
+}
+
+fn items(key: &str, max: u64) -> quotum_limit::Items {
+    quotum_api::items_from_wire(vec![item(key, max)]).unwrap()
 }
 
 async fn remaining(client: &mut CounterClient<Channel>) -> u64 {

@@ -321,6 +321,12 @@ impl Node {
         self.registry_group().applier.progress()
     }
 
+    /// Whether this node leads a group, as far as it knows.
+    pub fn leads(&self, shard: ShardId) -> bool {
+        let group = self.inner.groups.get(&shard);
+        group.is_some_and(|group| group.is_led_by(self.id()))
+    }
+
     /// Who leads a group, as far as this node knows.
     pub fn leader(&self, shard: ShardId) -> Option<(u64, Member)> {
         self.inner.groups.get(&shard)?.leader()

@@ -95,6 +95,10 @@ pub(crate) trait Readings: Send + Sync + 'static {
 // === impl Group ===
 
 impl Group {
+    pub(crate) fn is_led_by(&self, node: u64) -> bool {
+        self.raft.metrics().borrow_watched().current_leader == Some(node)
+    }
+
     /// Who leads the group, as far as this node knows.
     pub(crate) fn leader(&self) -> Option<(u64, Member)> {
         let leader = self.raft.metrics().borrow_watched().current_leader?;

@@ -9,7 +9,8 @@
 //! * [`credentials`]: certificates, keys and authorities as rustls takes them, replaceable.
 //! * [`certificate`]: what a certificate says. [`caller`]: who is at the other end.
 //! * [`accept`]: connections that come in. [`serve`]: gRPC on them. [`connect`]: those that go out.
-//!   [`due`]: a request that has to be there in time. [`prompt`]: a connection that has to speak.
+//!   [`direct`]: calls that are answered without tonic. [`due`]: a request that has to be there in
+//!   time. [`prompt`]: a connection that has to speak. [`gather`]: one that writes together.
 //! * [`limits`]: the named maximum of everything here.
 
 pub mod accept;
@@ -17,6 +18,7 @@ pub mod caller;
 pub mod certificate;
 pub mod connect;
 pub mod credentials;
+pub mod direct;
 mod due;
 mod gather;
 pub mod limits;
@@ -29,4 +31,5 @@ pub use accept::{Acceptor, Bounds, Permit, Secured, Security};
 pub use caller::{Caller, Role};
 pub use connect::Connector;
 pub use credentials::{Credentials, CredentialsError, Ends, Material};
-pub use serve::{Form, serve};
+pub use direct::Calls;
+pub use serve::{Form, Services, serve};

@@ -31,6 +31,7 @@ use tower::Service;
 
 use crate::accept::{Acceptor, Bounds};
 use crate::caller::Caller;
+use crate::direct::{Answer, Calls};
 use crate::due::Due;
 use crate::gather::{Gather, Open, OpenCall};
 use crate::limits::{
@@ -53,13 +54,29 @@ pub enum Form {
     Stream,
 }
 
-/// Serves `routes` on `listener` until `stop` is cancelled and what was open then has ended.
-/// Requests carry their [`Caller`] as an extension, and the addresses of their connection.
+/// What a port serves: `routes`, but for the calls that are answered directly.
+#[derive(Clone)]
+pub struct Services {
+    pub calls: Calls,
+    pub routes: Routes,
+}
+
+// === impl Services ===
+
+impl From<Routes> for Services {
+    fn from(routes: Routes) -> Self {
+        let calls = Calls::default();
+        Self { calls, routes }
+    }
+}
+
+/// Serves `services` on `listener` until `stop` is cancelled and what was open then has ended.
+/// Requests to `routes` carry their [`Caller`] as an extension, and the addresses of their connection.
 pub async fn serve(
     listener: TcpListener,
     acceptor: Acceptor,
     guard: Guard,
-    routes: Routes,
+    services: Services,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let connections = TaskTracker::new();
@@ -67,7 +84,10 @@ pub async fn serve(
         calls: Arc::new(Semaphore::new(acceptor.bounds().calls_max)),
         acceptor,
         guard,
-        routes: routes.prepare(),
+        services: Services {
+            calls: services.calls,
+            routes: services.routes.prepare(),
+        },
         number: AtomicU64::new(0),
     });
     let ended = loop {
@@ -97,7 +117,7 @@ pub async fn serve(
 struct Port {
     acceptor: Acceptor,
     guard: Guard,
-    routes: Routes,
+    services: Services,
     calls: Arc<Semaphore>,
     /// Of the next connection.
     number: AtomicU64,
@@ -129,10 +149,9 @@ impl Port {
         let port = self.clone();
         let open = Open::default();
         let stream = Gather::new(stream, open.clone());
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            // `tonic::Request::remote_addr` reads it.
-            request.extensions_mut().insert(address.clone());
-            port.clone().call(request, caller.clone(), open.call())
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (port, caller) = (port.clone(), caller.clone());
+            port.call(request, caller, address.clone(), open.call())
         });
         let connection = http(&bounds).serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
@@ -173,38 +192,62 @@ impl Port {
 
     async fn call(
         self: Arc<Self>,
-        mut request: Request<Incoming>,
+        request: Request<Incoming>,
         caller: Caller,
+        address: TcpConnectInfo,
         open: OpenCall,
-    ) -> Result<Response<Body>, Infallible> {
+    ) -> Result<Response<Reply>, Infallible> {
         let metrics = self.acceptor.metrics();
         let Some(form) = (self.guard)(&caller, request.uri().path()) else {
             metrics.call_refused(CallRefusal::Role);
-            return Ok(refused(&caller));
+            return Ok(refused(&caller).map(Reply::of_none));
         };
         let Ok(room) = Arc::clone(&self.calls).try_acquire_owned() else {
             metrics.call_refused(CallRefusal::Busy);
             let busy = Status::resource_exhausted("as many calls as this node takes are open");
-            return Ok(busy.into_http());
+            return Ok(busy.into_http().map(Reply::of_none));
         };
+        let reply = |body| Reply {
+            body,
+            _held: Some((room, open)),
+        };
+        if form == Form::Stream {
+            let routed = Box::pin(self.route(request, caller, address)).await?;
+            return Ok(routed.map(|body| reply(ReplyBody::Routed(body))));
+        }
+        let within = self.acceptor.bounds().request_deadline;
+        let late = {
+            let metrics = metrics.clone();
+            move || metrics.call_refused(CallRefusal::Late)
+        };
+        let request = request.map(|body| Due::new(body, within, late));
+        if let Some(call) = self.services.calls.get(request.uri().path()) {
+            return Ok(match call.respond(request).await {
+                Ok(response) => response.map(|answer| reply(ReplyBody::Direct(answer))),
+                Err(status) => {
+                    let response = status.into_http();
+                    response.map(|body| reply(ReplyBody::Routed(body)))
+                }
+            });
+        }
+        let routed = Box::pin(self.route(request, caller, address)).await?;
+        Ok(routed.map(|body| reply(ReplyBody::Routed(body))))
+    }
+
+    async fn route<B>(
+        &self,
+        mut request: Request<B>,
+        caller: Caller,
+        address: TcpConnectInfo,
+    ) -> Result<Response<Body>, Infallible>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         request.extensions_mut().insert(caller);
-        let mut routes = self.routes.clone();
-        let response = match form {
-            Form::Stream => routes.call(request).await?,
-            Form::Message => {
-                let within = self.acceptor.bounds().request_deadline;
-                let metrics = metrics.clone();
-                let late = move || metrics.call_refused(CallRefusal::Late);
-                let request = request.map(|body| Due::new(body, within, late));
-                routes.call(request).await?
-            }
-        };
-        Ok(response.map(|body| {
-            Body::new(Held {
-                body,
-                _held: (room, open),
-            })
-        }))
+        // `tonic::Request::remote_addr` reads it.
+        request.extensions_mut().insert(address);
+        self.services.routes.clone().call(request).await
     }
 }
 
@@ -248,14 +291,29 @@ fn http(bounds: &Bounds) -> http2::Builder<TokioExecutor> {
 }
 
 /// An answer that counts as an open call until it has ended.
-struct Held {
-    body: Body,
-    _held: (OwnedSemaphorePermit, OpenCall),
+struct Reply {
+    body: ReplyBody,
+    _held: Option<(OwnedSemaphorePermit, OpenCall)>,
 }
 
-// === impl Held ===
+enum ReplyBody {
+    Direct(Answer),
+    Routed(Body),
+}
 
-impl http_body::Body for Held {
+// === impl Reply ===
+
+impl Reply {
+    /// An answer to a call that was not taken.
+    fn of_none(body: Body) -> Self {
+        Self {
+            body: ReplyBody::Routed(body),
+            _held: None,
+        }
+    }
+}
+
+impl http_body::Body for Reply {
     type Data = Bytes;
     type Error = Status;
 
@@ -263,14 +321,23 @@ impl http_body::Body for Held {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        match &mut self.body {
+            ReplyBody::Direct(answer) => Pin::new(answer).poll_frame(cx),
+            ReplyBody::Routed(body) => Pin::new(body).poll_frame(cx),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        match &self.body {
+            ReplyBody::Direct(answer) => answer.is_end_stream(),
+            ReplyBody::Routed(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.body {
+            ReplyBody::Direct(answer) => answer.size_hint(),
+            ReplyBody::Routed(body) => body.size_hint(),
+        }
     }
 }

@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
-use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use zeroize::Zeroizing;
 
 use super::*;
@@ -48,6 +48,10 @@ fn gateways(caller: &Caller, path: &str) -> Option<Form> {
 
 impl Port {
     async fn start(security: Security, bounds: Bounds) -> Self {
+        Self::serving(security, bounds, Calls::default()).await
+    }
+
+    async fn serving(security: Security, bounds: Bounds, calls: Calls) -> Self {
         let exposition = Exposition::new(&BuildInfo {
             version: "0".to_owned(),
             revision: "0".to_owned(),
@@ -62,7 +66,10 @@ impl Port {
             listener,
             acceptor,
             gateways,
-            Routes::new(health),
+            Services {
+                calls,
+                routes: Routes::new(health),
+            },
             stop.clone(),
         );
         let served = tokio::spawn(async move {
@@ -106,6 +113,17 @@ impl Port {
         let served = tokio::time::timeout(PATIENCE, self.served).await;
         served.expect("it stops").unwrap().unwrap();
     }
+}
+
+/// The check of health, answered directly.
+fn direct() -> Calls {
+    let path = "/grpc.health.v1.Health/Check";
+    Calls::default().with(path, 1_000, |request: HealthCheckRequest| async move {
+        match request.service.as_str() {
+            "" => Ok(HealthCheckResponse { status: 1 }),
+            _ => Err(Status::not_found("no \"such\" service")),
+        }
+    })
 }
 
 async fn check(channel: &Channel) -> Result<(), Status> {
@@ -409,13 +427,20 @@ impl http_body::Body for Dribble {
 
 #[tokio::test]
 async fn a_request_that_does_not_come_in_time_is_refused() {
-    let port = Port::start(
+    for calls in [Calls::default(), direct()] {
+        late_request(calls).await;
+    }
+}
+
+async fn late_request(calls: Calls) {
+    let port = Port::serving(
         Security::Plaintext,
         Bounds {
             request_deadline: Duration::from_millis(50),
             calls_max: 1,
             ..roomy()
         },
+        calls,
     )
     .await;
     let mut channel = port.plaintext();
@@ -497,5 +522,37 @@ async fn headers_without_end_are_refused() {
     let answer = tokio::time::timeout(PATIENCE, client.check(request)).await;
     answer.expect("an answer in time").unwrap_err();
     check(&port.plaintext()).await.unwrap();
+    port.stop().await;
+}
+
+#[tokio::test]
+async fn a_direct_call_looks_like_any_other() {
+    let authority = Authority::new("ours");
+    let identity = authority.issue(&["127.0.0.1"], None);
+    let server = credentials(Ends::Server, Some(&identity), &authority);
+    let port = Port::serving(Security::Tls(server), roomy(), direct()).await;
+    let channel = port.channel(&gateway(&authority));
+    let mut client = HealthClient::new(channel.clone());
+    let asked = |service: &str| HealthCheckRequest {
+        service: service.to_owned(),
+    };
+    let many = (0..100).map(|_| {
+        let mut client = client.clone();
+        let asked = asked("");
+        async move { client.check(asked).await }
+    });
+    for answer in futures_util::future::join_all(many).await {
+        assert_eq!(answer.unwrap().into_inner().status, 1);
+    }
+    let refused = client.check(asked("other")).await.unwrap_err();
+    assert_eq!(refused.code(), Code::NotFound);
+    assert_eq!(refused.message(), "no \"such\" service");
+    let long = client.check(asked(&"a".repeat(1_000))).await.unwrap_err();
+    assert_eq!(long.code(), Code::OutOfRange);
+    // Whoever may not call is refused as elsewhere.
+    let stranger = authority.issue(&[], Some("gateway/g2"));
+    let stranger = credentials(Ends::Client, Some(&stranger), &authority);
+    let refused = check(&port.channel(&stranger)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
     port.stop().await;
 }

@@ -111,8 +111,8 @@ pub(crate) async fn run(world: World, machine: u64) -> turmoil::Result {
     if let Some(file) = world.machine(machine).rot {
         recorder.trouble(format!("n{machine} starts though {file} is rotten"));
     }
-    serve(services.clients, clients);
-    serve(services.peers, peers);
+    serve(services.clients.routes, clients);
+    serve(services.peers.routes, peers);
     world.set_live(machine, Some(server.node().clone()));
     let look = look(&world, machine, server.node().clone());
     tokio::select! {

@@ -114,10 +114,10 @@ impl Node {
         });
         let metrics = ListenerMetrics::new(&exposition, Listener::Clients);
         let acceptor = Acceptor::new(Security::Tls(credentials), Bounds::new(100, 100), metrics);
-        let routes = Routes::new(CounterServer::new(node.clone()));
+        let services = Routes::new(CounterServer::new(node.clone())).into();
         let stop = CancellationToken::new();
         tokio::spawn(quotum_transport::serve(
-            listener, acceptor, gateways, routes, stop,
+            listener, acceptor, gateways, services, stop,
         ));
         node
     }

@@ -1,7 +1,6 @@
 //! Decisions for callers without ids: under an id of this node's own, through leader changes, until
 //! a deadline. An id whose outcome reaches no caller is abandoned, and so refunded.
 
-use quotum_api::counter::not_decided::Reason;
 use quotum_limit::{Command, Epoch, Items, Outcome, RequestId};
 use quotum_telemetry::label::{Api, CounterOutcome};
 use tokio::time::Instant;
@@ -9,8 +8,7 @@ use tonic::Status;
 
 use crate::caller;
 use crate::counter::CounterService;
-use crate::decide::Undecided;
-use crate::limits::{RETRY_INTERVAL, UNARY_DEADLINE};
+use crate::limits::UNARY_DEADLINE;
 use crate::mint::{Drawn, Minted, NoId};
 
 /// Asks the counters. Cheap to clone.
@@ -125,7 +123,6 @@ impl Asker {
         }
     }
 
-    /// Asks until there is an outcome. `may_count` tells whether one may come yet.
     async fn ask(
         &self,
         shard: u32,
@@ -134,26 +131,11 @@ impl Asker {
         api: Api,
         may_count: &mut bool,
     ) -> Result<Outcome, Status> {
-        loop {
-            let decider = &self.counter.decider;
-            let asking = decider.decide_command(shard, command.clone(), api);
-            let asked = tokio::time::timeout_at(deadline, asking).await;
-            let Ok(asked) = asked else {
-                *may_count = true;
-                return Err(Status::unavailable("no decision within the deadline"));
-            };
-            let Undecided { reason, message } = match asked {
-                Ok(outcome) => return Ok(outcome),
-                Err(undecided) => undecided,
-            };
-            *may_count |= reason == Reason::Unknown;
-            match reason {
-                Reason::Invalid => return Err(Status::invalid_argument(message)),
-                Reason::Overloaded => return Err(Status::resource_exhausted(message)),
-                _ if Instant::now() >= deadline => return Err(Status::unavailable(message)),
-                _ => tokio::time::sleep(RETRY_INTERVAL).await,
-            }
-        }
+        let decider = &self.counter.decider;
+        let decision = decider
+            .ask(shard, command, deadline, api, may_count)
+            .await?;
+        Ok(decision.outcome)
     }
 }
 

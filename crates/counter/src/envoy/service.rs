@@ -9,6 +9,7 @@ use quotum_descriptor::{Config, Judgement, Plan};
 use quotum_limit::{Bound, Outcome, Route};
 use quotum_telemetry::envoy::{Descriptor, Hits};
 use quotum_telemetry::label::{Api, EnvoyMethod as Method};
+use quotum_transport::Calls;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
@@ -58,9 +59,26 @@ impl RateLimits {
             .max_decoding_message_size(ENVOY_MESSAGE_BYTES_MAX)
     }
 
+    /// The calls that are made for every decision.
+    pub(crate) fn calls(self, calls: Calls) -> Calls {
+        let path = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit";
+        calls.with(path, ENVOY_MESSAGE_BYTES_MAX, move |message| {
+            let limits = self.clone();
+            async move { limits.should(message).await }
+        })
+    }
+
     pub(crate) fn kuadrant(&self) -> kuadrant::RateLimitServiceServer<Self> {
         kuadrant::RateLimitServiceServer::new(self.clone())
             .max_decoding_message_size(ENVOY_MESSAGE_BYTES_MAX)
+    }
+
+    async fn should(
+        &self,
+        message: wire::RateLimitRequest,
+    ) -> Result<wire::RateLimitResponse, Status> {
+        self.serve(Method::ShouldRateLimit, message, Way::Take)
+            .await
     }
 
     async fn serve(
@@ -68,7 +86,7 @@ impl RateLimits {
         method: Method,
         message: wire::RateLimitRequest,
         way: Way,
-    ) -> Result<Response<wire::RateLimitResponse>, Status> {
+    ) -> Result<wire::RateLimitResponse, Status> {
         let mut served = Served {
             envoy: &self.envoy,
             method,
@@ -77,7 +95,7 @@ impl RateLimits {
         };
         let answer = self.decide(&message, way).await?;
         served.answered = true;
-        Ok(Response::new(answer))
+        Ok(answer)
     }
 
     async fn decide(
@@ -186,9 +204,8 @@ impl envoy::RateLimitService for RateLimits {
         &self,
         request: Request<wire::RateLimitRequest>,
     ) -> Result<Response<wire::RateLimitResponse>, Status> {
-        let message = request.into_inner();
-        self.serve(Method::ShouldRateLimit, message, Way::Take)
-            .await
+        let answer = self.should(request.into_inner()).await?;
+        Ok(Response::new(answer))
     }
 }
 
@@ -199,7 +216,10 @@ impl kuadrant::RateLimitService for RateLimits {
         request: Request<wire::RateLimitRequest>,
     ) -> Result<Response<wire::RateLimitResponse>, Status> {
         let message = request.into_inner();
-        self.serve(Method::CheckRateLimit, message, Way::Look).await
+        let answer = self
+            .serve(Method::CheckRateLimit, message, Way::Look)
+            .await?;
+        Ok(Response::new(answer))
     }
 
     async fn report(
@@ -207,7 +227,8 @@ impl kuadrant::RateLimitService for RateLimits {
         request: Request<wire::RateLimitRequest>,
     ) -> Result<Response<wire::RateLimitResponse>, Status> {
         let message = request.into_inner();
-        self.serve(Method::Report, message, Way::Report).await
+        let answer = self.serve(Method::Report, message, Way::Report).await?;
+        Ok(Response::new(answer))
     }
 }
 
