@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import statistics
 import sys
 
 FIGURES = ["decisions_per_s", "p50_us", "p99_us", "p999_us"]
@@ -37,17 +38,45 @@ def failures(result):
     return [str(result["errors"]), str(result["unsent"])]
 
 
+def median(values):
+    """Of results of the same run: of each figure its median, and all the failures."""
+    first = values[0]
+    if isinstance(first, dict):
+        return {
+            name: sum(value[name] for value in values)
+            if name in ("errors", "unsent")
+            else median([value[name] for value in values])
+            for name in first
+        }
+    if isinstance(first, str) or None in values:
+        return first
+    return statistics.median(values)
+
+
+def rounds(lines):
+    """One line for those that measured the same, in the order of the first round."""
+    same = {}
+    for line in lines:
+        same.setdefault((line["what"], line["arguments"]), []).append(line["result"])
+    return [
+        {"what": what, "arguments": arguments, "result": median(results)}
+        for (what, arguments), results in same.items()
+    ]
+
+
 def decisions(ready, lines):
     head(
         "Decisions",
         ["", "in flight", "batch", "rate", "decisions/s", "p50 us", "p99 us", "p99.9 us",
-         "CPU us: leader", "each follower", "generator", "errors", "unsent"],
+         "CPU us: leader, or server", "each follower", "generator", "errors", "unsent"],
     )
     pids = {node["grpc"]: str(node["pid"]) for node in ready["counters"]}
     for line in lines:
         result = line["result"]
         cpu = dict(result.get("cpu_us_per_decision", {}))
         leader = cpu.pop(pids.get(result.get("leader")), None)
+        if line["what"] == "redis":
+            leader, cpu = sum(cpu.values()), {}
         followers = ", ".join(number(share) for share in cpu.values())
         row(
             [line["what"], option(line, "--in-flight", ""), option(line, "--batch", "1"),
@@ -99,10 +128,10 @@ def main():
     with open(results_file, encoding="utf-8") as file:
         lines = [json.loads(line) for line in file]
     broken = [line for line in lines if line["result"] is None]
-    lines = [line for line in lines if line["result"] is not None]
+    lines = rounds([line for line in lines if line["result"] is not None])
     load = os.getloadavg()[0]
     print(f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, load {load:.1f}")
-    decisions(ready, [line for line in lines if line["what"] in ("unary", "envoy", "stream")])
+    decisions(ready, [line for line in lines if line["what"] in ("unary", "envoy", "stream", "redis")])
     calls(ready, dev, [line for line in lines if line["what"] in ("upstream", "gateway")])
     for line in broken:
         print(f"\nnot measured: quotum-load {line['arguments']}")
