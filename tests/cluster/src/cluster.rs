@@ -16,6 +16,7 @@ use crate::node::Node;
 use crate::secrets::Secrets;
 use crate::shell;
 use crate::status::{Asked, GROUP, group, leads};
+use crate::tls::{Certificates, OPERATOR, Reach, Wire};
 
 /// Nodes that form a cluster, or will.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct Cluster {
     pub nodes: Vec<Node>,
     asked: Vec<Asked>,
     pub secrets: Secrets,
+    /// `None`: everybody speaks plaintext.
+    pub certificates: Option<Certificates>,
     program: PathBuf,
     /// Dropped last: hosts stand on it.
     pub network: Network,
@@ -31,12 +34,21 @@ pub struct Cluster {
 // === impl Cluster ===
 
 impl Cluster {
-    /// So many nodes that do not run yet.
+    /// So many nodes that do not run yet, and will speak plaintext.
     pub fn prepare(bench: &Bench, nodes: u8) -> Result<Self> {
+        Self::prepare_over(bench, nodes, Wire::Plaintext)
+    }
+
+    pub fn prepare_over(bench: &Bench, nodes: u8, wire: Wire) -> Result<Self> {
+        let certificates = match wire {
+            Wire::Plaintext => None,
+            Wire::Tls => Some(Certificates::new(bench.path("tls"))?),
+        };
         let mut cluster = Self {
             nodes: Vec::new(),
             asked: Vec::new(),
             secrets: Secrets::write(&bench.path(""))?,
+            certificates,
             program: bench.tools.quotum().to_owned(),
             network: Network::new()?,
         };
@@ -64,9 +76,15 @@ impl Cluster {
     /// Prepares a node that is no member yet.
     pub fn prepare_node(&mut self, bench: &Bench, number: u8, founders: Option<u8>) -> Result {
         let host = self.network.host(number)?;
-        let node = Node::new(host, number, founders, &self.program, &self.secrets, bench)?;
+        let mut node = Node::new(host, number, founders, &self.program, &self.secrets, bench)?;
+        let mut reach = Reach::plaintext();
+        if let Some(certificates) = &mut self.certificates {
+            node.certificates = Some(certificates.add_node(&node.name(), &node.host)?);
+            reach = certificates.operator();
+        }
+        let address = node.client_address();
         self.asked
-            .push(Asked::new(number, node.client_address(), &self.secrets)?);
+            .push(Asked::new(number, address, &reach, &self.secrets)?);
         self.nodes.push(node);
         Ok(())
     }
@@ -205,8 +223,23 @@ impl Cluster {
         .map_err(|failure| failure.during(format!("nodes {running:?}")))
     }
 
+    /// How those who ask for decisions connect.
+    pub fn reach(&self) -> Reach {
+        let certificates = self.certificates.as_ref();
+        certificates.map_or(Reach::plaintext(), Certificates::caller)
+    }
+
     /// Runs `quotum cluster ...` as an operator would.
     pub async fn command(&self, arguments: &[&str]) -> Result<String> {
+        self.command_as(OPERATOR, arguments).await
+    }
+
+    /// The same as another operator, where there are certificates.
+    pub async fn command_as(&self, operator: &str, arguments: &[&str]) -> Result<String> {
+        let options = match &self.certificates {
+            None => vec!["--insecure".into()],
+            Some(certificates) => certificates.options(operator),
+        };
         let addresses = self.asked.iter().map(|asked| asked.node);
         let addresses = addresses.map(|node| {
             let node = self.nodes.iter().find(|one| one.number == node);
@@ -218,7 +251,7 @@ impl Cluster {
             .arg(&self.program)
             .args(arguments)
             .args(["--address", &addresses.collect::<Vec<_>>().join(",")])
-            .arg("--insecure")
+            .args(options)
             .arg("--admin-token-file")
             .arg(&self.secrets.token_file);
         tokio::task::spawn_blocking(move || shell::run(&mut command)).await?

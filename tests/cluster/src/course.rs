@@ -7,13 +7,16 @@ use quotum_api::cluster::StatusResponse;
 use quotum_checker::history::{Edge, Phase, What};
 use quotum_e2e::bench::Bench;
 use quotum_e2e::ensure;
-use quotum_e2e::failure::Result;
+use quotum_e2e::failure::{Failure, Result};
+use quotum_e2e::metrics::Figures;
 use quotum_e2e::poll;
 
 use crate::cluster::{self, Cluster};
+use crate::front::Front;
 use crate::limits::{FAILOVER_MAX, HEAL_MAX, READY_MAX, SMALL_SEGMENT_BYTES};
 use crate::load::{Demand, Load};
 use crate::recorder::Recorder;
+use crate::tls::{Certificates, Wire};
 use crate::verdict::Evidence;
 use crate::watch::{self, Sight, Watch};
 
@@ -49,6 +52,13 @@ impl<'a> Course<'a> {
         Self::of(bench, name, cluster).await
     }
 
+    /// The same with nodes and clients that speak in this way.
+    pub async fn start_over(bench: &'a Bench, name: &str, nodes: u8, wire: Wire) -> Result<Self> {
+        let mut cluster = Cluster::prepare_over(bench, nodes, wire)?;
+        cluster.start_all().await?;
+        Self::of(bench, name, cluster).await
+    }
+
     /// The same with a cluster that was started with something about it.
     pub async fn of(bench: &'a Bench, name: &str, cluster: Cluster) -> Result<Self> {
         Self::under(bench, name, cluster, Demand::USUAL).await
@@ -70,7 +80,7 @@ impl<'a> Course<'a> {
         let mut course = Self {
             bench,
             watch: Watch::start(cluster.asked().to_vec(), &recorder),
-            load: Load::start(&nodes, cluster.shards(), demand, &recorder)?,
+            load: Load::start(&nodes, cluster.reach(), cluster.shards(), demand, &recorder)?,
             recorder,
             calm_us: Vec::new(),
             cluster,
@@ -136,6 +146,43 @@ impl<'a> Course<'a> {
             "the first decision came {after:?} after: {}",
             fault.name
         );
+        Ok(())
+    }
+
+    /// Replaces files of certificates, if there are any, of all processes, and returns when each node
+    /// that runs and each gateway has taken all that it has.
+    pub async fn replace(
+        &mut self,
+        front: Option<&Front>,
+        replace: impl FnOnce(&mut Certificates) -> Result,
+    ) -> Result {
+        let Some(certificates) = &mut self.cluster.certificates else {
+            return Ok(());
+        };
+        let nodes = self.cluster.nodes.iter_mut();
+        let nodes = nodes.filter_map(|node| node.is_running().then(|| node.metrics_url()));
+        // A node shows one certificate to clients and one to peers.
+        let mut awaited: Vec<(String, f64)> = nodes.map(|url| (url, 2.0)).collect();
+        let gateways = front.map_or(Vec::new(), Front::metrics_urls);
+        awaited.extend(gateways.into_iter().map(|url| (url, 1.0)));
+        for (url, wanted) in &mut awaited {
+            *wanted += reloads(self.bench, url, "loaded").await?;
+        }
+        replace(certificates)?;
+        for (url, wanted) in &awaited {
+            let what = format!("{url} to count {wanted} files of certificates as loaded");
+            poll::until(&what, HEAL_MAX, async || {
+                let loaded = reloads(self.bench, url, "loaded").await?;
+                Ok((loaded >= *wanted).then_some(()))
+            })
+            .await?;
+            let refused = reloads(self.bench, url, "refused").await?;
+            ensure!(refused == 0.0, "{url}: {refused} files were refused");
+        }
+        self.bench.note(&format!(
+            "{} processes took new files of certificates",
+            awaited.len()
+        ));
         Ok(())
     }
 
@@ -276,4 +323,11 @@ impl<'a> Course<'a> {
         let disks = cluster.end()?;
         Evidence::gather(bench, &recorder, calm_us, disks, &applied)
     }
+}
+
+/// How many changed files of certificates a process took, or refused.
+async fn reloads(bench: &Bench, metrics_url: &str, outcome: &str) -> Result<f64> {
+    let figures = Figures::read(&bench.http, metrics_url).await?;
+    let sum = figures.sum("quotum_tls_reloads_total", &[("outcome", outcome)]);
+    sum.ok_or_else(|| Failure::new(format!("{metrics_url} counts no reloads")))
 }

@@ -30,6 +30,12 @@ const CALLS_MAX: u64 = 40;
 const WINDOW: &str = "5s";
 /// The hosts of gateways are numbered from here on.
 const FIRST_HOST: u8 = 101;
+/// The settings of certificates, and their files.
+const TLS_FILES: [(&str, &str); 3] = [
+    ("counters_tls_ca_file", "clients-ca.crt"),
+    ("counters_tls_cert_file", "clients.crt"),
+    ("counters_tls_key_file", "clients.key"),
+];
 const PORT: u16 = 8080;
 const ADMIN_PORT: u16 = 8081;
 /// Callers, and how often each calls.
@@ -43,7 +49,7 @@ pub struct Front {
     stop: CancellationToken,
     answers: Arc<Mutex<Vec<Answer>>>,
     _gateways: Vec<Process>,
-    _hosts: Vec<Host>,
+    hosts: Vec<Host>,
     upstream: Upstream,
 }
 
@@ -51,7 +57,7 @@ pub struct Front {
 
 impl Front {
     /// So many gateways that serve, and callers that never stop.
-    pub async fn start(bench: &Bench, cluster: &Cluster, gateways: u8) -> Result<Self> {
+    pub async fn start(bench: &Bench, cluster: &mut Cluster, gateways: u8) -> Result<Self> {
         let upstream = Upstream::start().await?;
         register(bench, cluster, &upstream).await?;
         let mut hosts = Vec::new();
@@ -80,11 +86,18 @@ impl Front {
             stop: CancellationToken::new(),
             answers: Arc::default(),
             _gateways: processes,
-            _hosts: hosts,
+            hosts,
             upstream,
         };
         front.call(&urls, token);
         Ok(front)
+    }
+
+    /// Where the gateways show their metrics.
+    pub fn metrics_urls(&self) -> Vec<String> {
+        let ips = self.hosts.iter().map(|host| host.ip);
+        ips.map(|ip| format!("http://{ip}:{ADMIN_PORT}/metrics"))
+            .collect()
     }
 
     fn call(&mut self, urls: &[String], token: &str) {
@@ -184,7 +197,7 @@ async fn register(bench: &Bench, cluster: &Cluster, upstream: &Upstream) -> Resu
     Ok(())
 }
 
-fn launch(bench: &Bench, cluster: &Cluster, host: &Host, number: u8) -> Result<Process> {
+fn launch(bench: &Bench, cluster: &mut Cluster, host: &Host, number: u8) -> Result<Process> {
     let name = format!("gateway-{number}");
     let counters: Vec<String> = cluster
         .nodes
@@ -200,8 +213,18 @@ fn launch(bench: &Bench, cluster: &Cluster, host: &Host, number: u8) -> Result<P
     put("secret_key_file", key_file.into());
     put("name", name.clone().into());
     put("log_format", "text".into());
-    // As for the nodes: what crosses the network is to be broken.
-    put("insecure", vec!["listen", "counters"].into());
+    // As for the nodes. A load balancer that ends TLS would stand before it.
+    let mut insecure = vec!["listen"];
+    match &mut cluster.certificates {
+        None => insecure.push("counters"),
+        Some(certificates) => {
+            let folder = certificates.add_gateway(&name)?;
+            for (key, file) in TLS_FILES {
+                put(key, folder.join(file).to_string_lossy().into_owned().into());
+            }
+        }
+    }
+    put("insecure", insecure.into());
     let config = bench.path(&format!("{name}.toml"));
     std::fs::write(&config, table.to_string())?;
     let mut command = host.command("env");

@@ -17,11 +17,13 @@
 //! |---|---|---|
 //! | [`kills`](scenarios) | a follower is killed | the leader stays, every request is decided |
 //! | | the leader is killed, twice, before gateways | decisions go on within [`limits::FAILOVER_MAX`]; what gateways let through ran, once |
+//! | | the same over TLS, with certificates both ways, all of which are replaced while it is dead | the same; all that run take their new files, and the dead one does when it comes back |
 //! | | the leaders of two shards are killed in turn, under calls that take from both | such calls are decided, in both or in none |
 //! | | three of five are killed | nothing is decided until they are back |
 //! | | all are killed, twice | |
 //! | | the leader sleeps for 10 s | its successor decides soon, and stays when it wakes |
 //! | `partitions` | leader and one more of five are cut off | the majority decides soon; its leader stays when they heal, without a storm of terms |
+//! | | the same over TLS, and all certificates are replaced meanwhile | the same |
 //! | | the leader hears nobody; nobody hears the leader | decisions go on soon, without a storm of terms |
 //! | | two of three do not see each other | between followers: every request is decided; beside the leader: it goes on |
 //! | `wire` | a tenth of all packets is lost; packets are held 20 to 40 ms, and reordered | it goes on |
@@ -33,6 +35,7 @@
 //! | | the same with `durability = "os"` | the checker **must find** that decisions were lost |
 //! | `strangers` | votes and entries of another protocol, another cluster, for another node | they are refused, no request notices |
 //! | `members` | rolling restart, before gateways | every request is decided, no call is refused for want of a counter |
+//! | | the same over TLS, and the authorities are replaced meanwhile | the same; then the old authorities are not believed any more |
 //! | | a build of the next feature level is rolled out, taken back half way, and rolled out again | every request is decided; what the old build does not know is refused until the last one is gone; a node that goes back after that ends, and says why |
 //! | | 3 to 5 to 3 nodes, the leader leaves too | every request is decided; those that come are fed by snapshots |
 //! | | the leader dies and comes back with an empty disk | it is told nothing under its old id, and let in when it is removed and added |
@@ -47,8 +50,8 @@
 //!
 //! # Layout
 //! * [`scenarios`]: what is broken, and what must hold. [`course`]: what all of them have in common.
-//! * [`apart`], [`sandbox`], [`network`], [`needs`]: the surroundings. [`cluster`], [`node`], [`status`]: the
-//!   nodes. [`front`], [`upstream`]: gateways before them, and what is behind those.
+//! * [`apart`], [`sandbox`], [`network`], [`needs`]: the surroundings. [`cluster`], [`node`], [`tls`],
+//!   [`status`]: the nodes. [`front`], [`upstream`]: gateways before them, and what is behind those.
 //! * [`delay`], [`wall`], [`disk`]: what is broken beside processes and firewalls.
 //! * [`load`], [`watch`], [`recorder`], [`logged`], [`verdict`]: the history and what is thought of
 //!   it.
@@ -71,6 +74,7 @@ pub mod scenarios;
 pub mod secrets;
 pub mod shell;
 pub mod status;
+pub mod tls;
 pub mod upstream;
 pub mod verdict;
 pub mod wall;

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use quotum_checker::history::{Answer, Ask, Item, Phase, Position, What};
-use quotum_client::{Client, Config, Decision, Dialer, Path, Route, Ticket};
+use quotum_client::{Client, Config, Decision, Path, Route, Ticket};
 use quotum_e2e::ensure;
 use quotum_e2e::failure::Result;
 use quotum_limit::{Algorithm, Bound, Key, Window};
@@ -22,6 +22,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::recorder::Recorder;
+use crate::tls::Reach;
 
 /// How much is asked, by how many.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +40,7 @@ pub struct Demand {
 #[derive(Debug)]
 pub struct Load {
     nodes: Vec<SocketAddr>,
+    reach: Reach,
     shards: u32,
     clients: Vec<Client>,
     askers: JoinSet<()>,
@@ -134,6 +136,7 @@ impl Load {
     /// Starts to ask the nodes at these addresses, which have so many shards.
     pub fn start(
         nodes: &[SocketAddr],
+        reach: Reach,
         shards: u32,
         demand: Demand,
         recorder: &Recorder,
@@ -142,6 +145,7 @@ impl Load {
         ensure!(is_far || shards == 1, "a pair is in one shard of {shards}");
         let mut load = Self {
             nodes: nodes.to_vec(),
+            reach,
             shards,
             clients: Vec::new(),
             askers: JoinSet::new(),
@@ -151,7 +155,7 @@ impl Load {
         };
         for number in 0..demand.clients {
             let seed = number as u64;
-            let client = client(nodes, seed, recorder)?;
+            let client = load.client(seed)?;
             load.clients.push(client.clone());
             for asker in 0..demand.askers {
                 let asker = Asker {
@@ -176,7 +180,7 @@ impl Load {
     /// Asks once for a pair, which must not be decided by a cluster whose nodes do not all know how:
     /// no part of the history.
     pub async fn is_pair_refused(&self) -> Result<bool> {
-        let client = client(&self.nodes, u64::MAX - 1, &self.recorder)?;
+        let client = self.client(u64::MAX - 1)?;
         let asked = PAIR.iter().map(|counter| counter.asked(1));
         let (decision, _) = client.acquire(asked.collect()).await;
         client.shutdown().await;
@@ -201,7 +205,7 @@ impl Load {
     /// Asks what every counter shows, and records the answers: while nobody asks for units, that
     /// is what was really taken.
     async fn peek(&self) -> Result {
-        let client = client(&self.nodes, u64::MAX, &self.recorder)?;
+        let client = self.client(u64::MAX)?;
         for counter in [&HOT[..], &COLD, &RETURNED, &PAIR].concat() {
             let request = self.recorder.request();
             let ask = Ask::Peek {
@@ -226,13 +230,13 @@ impl Load {
         client.shutdown().await;
         Ok(())
     }
-}
 
-fn client(nodes: &[SocketAddr], seed: u64, recorder: &Recorder) -> Result<Client> {
-    let addresses = nodes.iter().map(SocketAddr::to_string).collect();
-    let config = Config::new(addresses, seed);
-    let dialer = Dialer::plaintext(config.connect_timeout);
-    Ok(Client::start(config, dialer, recorder.clock())?)
+    fn client(&self, seed: u64) -> Result<Client> {
+        let addresses = self.nodes.iter().map(SocketAddr::to_string).collect();
+        let config = Config::new(addresses, seed);
+        let dialer = self.reach.dialer(config.connect_timeout);
+        Ok(Client::start(config, dialer, self.recorder.clock())?)
+    }
 }
 
 /// One caller.

@@ -18,6 +18,16 @@ const CLIENT_PORT: u16 = 7601;
 const PEER_PORT: u16 = 7602;
 const ADMIN_PORT: u16 = 7603;
 
+/// The settings of certificates, and their files.
+const TLS_FILES: [(&str, &str); 6] = [
+    ("tls_cert_file", "clients.crt"),
+    ("tls_key_file", "clients.key"),
+    ("tls_client_ca_file", "clients-ca.crt"),
+    ("peer_tls_cert_file", "peers.crt"),
+    ("peer_tls_key_file", "peers.key"),
+    ("peer_tls_ca_file", "peers-ca.crt"),
+];
+
 /// A node, whether it runs or not.
 #[derive(Debug)]
 pub struct Node {
@@ -33,6 +43,8 @@ pub struct Node {
     pub shards: u32,
     /// The highest feature level that it takes part in; `None`: that of its build.
     pub feature_level: Option<u32>,
+    /// Where its certificates are; `None`: it speaks plaintext.
+    pub certificates: Option<PathBuf>,
     durability: &'static str,
     founders: Option<u8>,
     secrets: Secrets,
@@ -64,6 +76,7 @@ impl Node {
             segment_bytes: SEGMENT_BYTES,
             shards: 1,
             feature_level: None,
+            certificates: None,
             durability: "fsync",
             founders,
             secrets: secrets.clone(),
@@ -84,8 +97,15 @@ impl Node {
         put("node_id", i64::from(self.number).into());
         put("secret_key_file", path(&self.secrets.key_file));
         put("admin_token_file", path(&self.secrets.token_file));
-        // The network is a namespace of its own, and faults are injected into what crosses it.
-        put("insecure", vec!["listen", "peer_listen"].into());
+        match &self.certificates {
+            // The network is a namespace of its own.
+            None => put("insecure", vec!["listen", "peer_listen"].into()),
+            Some(folder) => {
+                for (key, file) in TLS_FILES {
+                    put(key, path(&folder.join(file)));
+                }
+            }
+        }
         put("segment_bytes", self.segment_bytes.into());
         put("durability", self.durability.into());
         put("log_format", "text".into());

@@ -45,6 +45,7 @@ pub fn all() -> Vec<Scenario> {
     vec![
         scenario!(kills::a_dead_follower_is_not_noticed, &[]),
         scenario!(kills::a_dead_leader_is_replaced_at_once, &[]),
+        scenario!(kills::a_dead_leader_is_replaced_over_tls, &[]),
         scenario!(kills::calls_of_two_shards_outlive_the_leaders_of_both, &[]),
         scenario!(kills::without_a_majority_nothing_is_decided, &[]),
         scenario!(kills::what_was_decided_outlives_the_death_of_all, &[]),
@@ -53,6 +54,7 @@ pub fn all() -> Vec<Scenario> {
             partitions::a_minority_with_the_leader_decides_nothing,
             FIREWALL
         ),
+        scenario!(partitions::a_minority_decides_nothing_over_tls, FIREWALL),
         scenario!(partitions::a_leader_that_hears_nobody_is_replaced, FIREWALL),
         scenario!(partitions::a_leader_that_nobody_hears_is_replaced, FIREWALL),
         scenario!(
@@ -71,6 +73,7 @@ pub fn all() -> Vec<Scenario> {
         scenario!(disks::without_syncs_a_loss_of_power_is_seen_to_lose, POWER),
         scenario!(strangers::strangers_are_refused_and_change_nothing, &[]),
         scenario!(members::a_rolling_restart_refuses_nothing, &[]),
+        scenario!(members::a_rolling_restart_over_tls_refuses_nothing, &[]),
         scenario!(
             members::an_upgrade_is_rolled_out_and_taken_back_under_load,
             &[]

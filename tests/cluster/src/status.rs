@@ -15,6 +15,7 @@ use tonic::transport::Channel;
 
 use crate::limits::ASK_MAX;
 use crate::secrets::Secrets;
+use crate::tls::Reach;
 
 /// The group whose leader the scenarios break.
 pub const GROUP: &str = "0";
@@ -31,8 +32,8 @@ pub struct Asked {
 // === impl Asked ===
 
 impl Asked {
-    pub fn new(node: u8, address: SocketAddr, secrets: &Secrets) -> Result<Self> {
-        let channel = endpoint("http", &address.to_string(), ASK_MAX)?.connect_lazy();
+    pub fn new(node: u8, address: SocketAddr, reach: &Reach, secrets: &Secrets) -> Result<Self> {
+        let channel = reach.channel(&address.to_string(), ASK_MAX)?;
         Ok(Self {
             node,
             client: ClusterClient::new(channel),

@@ -68,17 +68,34 @@ impl Authorities {
         }
     }
 
-    /// Issues the certificates of a counter node or a gateway.
+    /// Issues the certificates of a counter node: what it shows to clients, and to its peers.
+    pub fn issue_counter(&self, folder: &Path, name: &str, host: &str) -> Result {
+        let role = format!("peer/{name}");
+        put_identity(folder, "clients", &self.clients.issue(&[host], None))?;
+        put_identity(folder, "peers", &self.peers.issue(&[host], Some(&role)))
+    }
+
+    /// Issues the certificate that somebody shows to counter nodes, such as `gateway/g1`.
+    pub fn issue_client(&self, folder: &Path, role: &str) -> Result {
+        put_identity(folder, "clients", &self.clients.issue(&[], Some(role)))
+    }
+
     fn issue(&self, folder: &Path, name: &str, host: &str) -> Result {
         if name.starts_with("counter") {
-            let role = format!("peer/{name}");
-            put_identity(folder, "clients", &self.clients.issue(&[host], None))?;
-            put_identity(folder, "peers", &self.peers.issue(&[host], Some(&role)))
+            self.issue_counter(folder, name, host)
         } else {
-            let role = format!("gateway/{name}");
-            put_identity(folder, "clients", &self.clients.issue(&[], Some(&role)))
+            self.issue_client(folder, &format!("gateway/{name}"))
         }
     }
+}
+
+/// Writes the files of a process that believes these.
+pub fn believe(folder: &Path, authorities: &[&Authorities]) -> Result {
+    let bundle = |of: fn(&Authorities) -> &Authority| -> String {
+        authorities.iter().map(|one| of(one).pem()).collect()
+    };
+    put(&folder.join("clients-ca.crt"), &bundle(|one| &one.clients))?;
+    put(&folder.join("peers-ca.crt"), &bundle(|one| &one.peers))
 }
 
 // === impl Secured ===
@@ -168,8 +185,7 @@ impl Secured {
         let folder = self.folder.join(name);
         fs::create_dir_all(&folder)?;
         authorities.issue(&folder, name, host)?;
-        put(&folder.join("clients-ca.crt"), &authorities.clients.pem())?;
-        put(&folder.join("peers-ca.crt"), &authorities.peers.pem())?;
+        believe(&folder, &[authorities])?;
         let config = folder.join("config.toml");
         let secret = "secret_key_file = \"../secret-key\"\nlog_format = \"text\"\n";
         put(&config, &format!("{text}{secret}"))?;
@@ -221,15 +237,8 @@ impl Secured {
 
     /// Has everybody believe `authorities`, and returns when they all do.
     pub async fn trust(&self, bench: &Bench, authorities: &[&Authorities]) -> Result {
-        let bundle = |of: fn(&Authorities) -> &Authority| -> String {
-            authorities.iter().map(|one| of(one).pem()).collect()
-        };
-        let (clients, peers) = (bundle(|one| &one.clients), bundle(|one| &one.peers));
-        self.replace(bench, |member| {
-            put(&member.folder.join("clients-ca.crt"), &clients)?;
-            put(&member.folder.join("peers-ca.crt"), &peers)
-        })
-        .await
+        self.replace(bench, |member| believe(&member.folder, authorities))
+            .await
     }
 
     /// Gives everybody certificates of `authorities`, and returns when they all show them.

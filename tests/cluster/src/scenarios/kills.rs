@@ -13,6 +13,7 @@ use crate::front::{Availability, Front};
 use crate::limits::HEAL_MAX;
 use crate::load::Demand;
 use crate::status::GROUP;
+use crate::tls::{Certificates, Wire};
 
 /// How long a fault is on.
 const FAULT: Duration = Duration::from_secs(5);
@@ -38,8 +39,16 @@ pub(super) async fn a_dead_follower_is_not_noticed(bench: &Bench) -> Result {
 }
 
 pub(super) async fn a_dead_leader_is_replaced_at_once(bench: &Bench) -> Result {
-    let mut course = Course::start(bench, "leader killed", 3).await?;
-    let front = Front::start(bench, &course.cluster, 2).await?;
+    dead_leader(bench, "leader killed", Wire::Plaintext).await
+}
+
+pub(super) async fn a_dead_leader_is_replaced_over_tls(bench: &Bench) -> Result {
+    dead_leader(bench, "leader killed, TLS", Wire::Tls).await
+}
+
+async fn dead_leader(bench: &Bench, name: &str, wire: Wire) -> Result {
+    let mut course = Course::start_over(bench, name, 3, wire).await?;
+    let front = Front::start(bench, &mut course.cluster, 2).await?;
     course.pass(FAULT).await;
     // Twice: the second time the first victim votes.
     for _ in 0..2 {
@@ -47,6 +56,8 @@ pub(super) async fn a_dead_leader_is_replaced_at_once(bench: &Bench) -> Result {
         let fault = course.begin("kill leader", &[leader]);
         course.cluster.node(leader).kill();
         course.failed_over(&fault).await?;
+        // The dead one finds its own when it comes back.
+        course.replace(Some(&front), Certificates::renew).await?;
         course.pass(FAULT).await;
         course.cluster.node(leader).start()?;
         course.end(&fault);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use quotum_e2e::bench::Bench;
 use quotum_e2e::ensure;
 use quotum_e2e::failure::Result;
+use quotum_e2e::metrics::Figures;
 use quotum_e2e::poll;
 
 use crate::cluster::Cluster;
@@ -14,6 +15,7 @@ use crate::limits::{EXIT_MAX, HEAL_MAX, SMALL_SEGMENT_BYTES};
 use crate::load::Demand;
 use crate::node::Node;
 use crate::status::{GROUP, group};
+use crate::tls::{Certificates, FORMER, Wire};
 
 /// Between two steps of an operator.
 const STEP: Duration = Duration::from_secs(2);
@@ -21,11 +23,26 @@ const STEP: Duration = Duration::from_secs(2);
 const PURGE_MAX: Duration = Duration::from_secs(60);
 
 pub(super) async fn a_rolling_restart_refuses_nothing(bench: &Bench) -> Result {
-    let mut course = Course::start(bench, "rolling restart", 3).await?;
-    let front = Front::start(bench, &course.cluster, 2).await?;
+    rolling_restart(bench, "rolling restart", Wire::Plaintext).await
+}
+
+pub(super) async fn a_rolling_restart_over_tls_refuses_nothing(bench: &Bench) -> Result {
+    rolling_restart(bench, "rolling restart, TLS", Wire::Tls).await
+}
+
+/// Over TLS the authorities are replaced meanwhile, in the three steps of `docs/tls.md`.
+async fn rolling_restart(bench: &Bench, name: &str, wire: Wire) -> Result {
+    let mut course = Course::start_over(bench, name, 3, wire).await?;
+    let front = Front::start(bench, &mut course.cluster, 2).await?;
     course.pass(CALM).await;
     let begun_us = course.recorder.now_us();
-    for number in course.cluster.numbers() {
+    let steps = [
+        Certificates::introduce,
+        Certificates::adopt,
+        Certificates::retire,
+    ];
+    for (number, step) in course.cluster.numbers().into_iter().zip(steps) {
+        course.replace(Some(&front), step).await?;
         let fault = course.begin("restart", &[number]);
         let node = course.cluster.node(number);
         ensure!(node.end()?, "{} did not end by itself", node.name());
@@ -34,10 +51,41 @@ pub(super) async fn a_rolling_restart_refuses_nothing(bench: &Bench) -> Result {
         course.cluster.agreed(HEAL_MAX).await?;
         course.pass(STEP).await;
     }
+    if wire == Wire::Tls {
+        the_old_authority_is_gone(&course).await?;
+    }
     let unknown = course.recorder.unknown_since(begun_us);
     ensure!(unknown == 0, "{unknown} requests were not decided");
     front.settle(bench, Availability::Always).await?;
     course.finish().await
+}
+
+/// A node refuses whoever shows a certificate of the authority that was taken out.
+async fn the_old_authority_is_gone(course: &Course<'_>) -> Result {
+    let status = ["cluster", "status"];
+    course.cluster.command(&status).await?;
+    let before = refused_connections(course).await?;
+    let former = course.cluster.command_as(FORMER, &status).await;
+    ensure!(former.is_err(), "the old authority is still believed");
+    let after = refused_connections(course).await?;
+    ensure!(
+        after > before,
+        "{after} connections were refused, as before"
+    );
+    Ok(())
+}
+
+/// How many connections the nodes refused for what the other end showed.
+async fn refused_connections(course: &Course<'_>) -> Result<f64> {
+    let mut refused = 0.0;
+    for number in course.cluster.numbers() {
+        let url = course.cluster.metrics_url(number);
+        let figures = Figures::read(&course.bench.http, &url).await?;
+        let labels = [("reason", "handshake")];
+        let sum = figures.sum("quotum_connections_refused_total", &labels);
+        refused += sum.unwrap_or(0.0);
+    }
+    Ok(refused)
 }
 
 /// The feature level of the build before, which knows no calls whose limits live in two shards, and

@@ -10,6 +10,7 @@ use crate::cluster::Cluster;
 use crate::course::Course;
 use crate::limits::HEAL_MAX;
 use crate::status::{GROUP, group};
+use crate::tls::{Certificates, Wire};
 
 /// How long a cut lasts: many elections.
 const CUT: Duration = Duration::from_secs(6);
@@ -18,7 +19,15 @@ const CUT: Duration = Duration::from_secs(6);
 const TERMS_MAX: u64 = 6;
 
 pub(super) async fn a_minority_with_the_leader_decides_nothing(bench: &Bench) -> Result {
-    let mut course = Course::start(bench, "minority cut off", 5).await?;
+    minority(bench, "minority cut off", Wire::Plaintext).await
+}
+
+pub(super) async fn a_minority_decides_nothing_over_tls(bench: &Bench) -> Result {
+    minority(bench, "minority cut off, TLS", Wire::Tls).await
+}
+
+async fn minority(bench: &Bench, name: &str, wire: Wire) -> Result {
+    let mut course = Course::start_over(bench, name, 5, wire).await?;
     let leader = course.cluster.leader().await?;
     let others = course.cluster.others(leader);
     let minority = [leader, others[0]];
@@ -31,6 +40,7 @@ pub(super) async fn a_minority_with_the_leader_decides_nothing(bench: &Bench) ->
         }
     }
     course.failed_over(&fault).await?;
+    course.replace(None, Certificates::renew).await?;
     course.pass(CUT).await;
     let successor = course.cluster.leader_but(&minority).await?;
     heal(&course.cluster)?;
