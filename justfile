@@ -41,6 +41,7 @@ e2e *ARGS: setup-e2e
 # Real processes, broken on purpose, with the release binary: `just cluster kills` for some of them
 cluster *ARGS:
     tests/cluster/setup
+    tests/cluster/next
     cargo build --release --package quotum
     QUOTUM_BIN={{justfile_directory()}}/target/release/quotum QUOTUM_REQUIRE_ALL=1 cargo test --workspace --test cluster -- {{ARGS}}
 

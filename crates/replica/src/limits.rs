@@ -81,11 +81,14 @@ pub const CONNECT_DEADLINE: Duration = Duration::from_millis(500);
 /// How long a node that is asked for its name may take.
 pub const HELLO_DEADLINE: Duration = Duration::from_millis(500);
 
-/// The protocol between peers that this build speaks.
-pub const PEER_PROTOCOL: u32 = 1;
+/// The oldest protocol between peers that this build understands.
+pub const PEER_PROTOCOL_MIN: u32 = 1;
+
+/// The newest one: see `node/level.rs` for which of them is spoken.
+pub const PEER_PROTOCOL: u32 = if cfg!(quotum_next) { 2 } else { 1 };
 
 /// The highest feature level that this build knows: see `node/level.rs`.
-pub const FEATURE_LEVEL: u32 = 2;
+pub const FEATURE_LEVEL: u32 = if cfg!(quotum_next) { 3 } else { 2 };
 
 /// How long the first message of a replication stream may take, with all its entries.
 pub const STREAM_OPEN_DEADLINE: Duration = Duration::from_secs(2);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use tonic::Status;
 use tonic::transport::Channel;
 
 use crate::limits::{
-    PEER_MESSAGE_BYTES_MAX, PEER_PROTOCOL, SNAPSHOT_BYTES_PER_S_MIN, STREAM_OPEN_DEADLINE,
+    PEER_MESSAGE_BYTES_MAX, PEER_PROTOCOL_MIN, SNAPSHOT_BYTES_PER_S_MIN, STREAM_OPEN_DEADLINE,
 };
 use crate::log::ShardId;
 use crate::raft::{LogId, Member, Snapshot, TypeConfig, Vote};
@@ -52,6 +53,10 @@ pub(crate) struct Peers {
     pub(crate) own: u64,
     pub(crate) incarnation: u64,
     pub(crate) cluster: OnceLock<ClusterId>,
+    /// In which protocol other nodes are spoken to.
+    protocol: AtomicU32,
+    /// Whether one of them spoke in a protocol that is too new.
+    met_too_new: AtomicBool,
     channels: Channels,
 }
 
@@ -115,6 +120,8 @@ impl Peers {
             own,
             incarnation,
             cluster: OnceLock::new(),
+            protocol: AtomicU32::new(PEER_PROTOCOL_MIN),
+            met_too_new: AtomicBool::new(false),
             channels: Channels::new(dialer),
         }
     }
@@ -125,6 +132,18 @@ impl Peers {
         Ok(PeerClient::new(channel)
             .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX))
+    }
+
+    /// From now on other nodes are spoken to in this protocol, which all of them must understand.
+    pub(crate) fn speak(&self, protocol: u32) {
+        if self.protocol.swap(protocol, Ordering::Relaxed) != protocol {
+            tracing::info!(protocol, "peers are spoken to in another protocol");
+        }
+    }
+
+    /// Notes that somebody spoke in a protocol that is too new; tells whether that is the first time.
+    pub(crate) fn is_first_too_new(&self) -> bool {
+        !self.met_too_new.swap(true, Ordering::Relaxed)
     }
 
     pub(crate) fn envelope(
@@ -142,7 +161,7 @@ impl Peers {
             from: self.own,
             to,
             shard: shard.0,
-            protocol: PEER_PROTOCOL,
+            protocol: self.protocol.load(Ordering::Relaxed),
             from_incarnation: self.incarnation,
             to_incarnation: member.incarnation,
         })

@@ -15,7 +15,7 @@ use quotum_api::peer;
 use quotum_api::peer::peer_server::{Peer, PeerServer};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::limits::{PEER_MESSAGE_BYTES_MAX, PEER_PROTOCOL, SNAPSHOT_BYTES_MAX};
+use crate::limits::{PEER_MESSAGE_BYTES_MAX, SNAPSHOT_BYTES_MAX};
 use crate::node::Node;
 use crate::propose::Group;
 use crate::raft::{Runtime, Snapshot, TypeConfig};
@@ -72,11 +72,7 @@ impl PeerService {
         envelope: Option<peer::Envelope>,
     ) -> Result<Group, Status> {
         let envelope = envelope.ok_or_else(|| Status::invalid_argument("envelope is missing"))?;
-        if envelope.protocol != PEER_PROTOCOL {
-            let text = format!(
-                "protocol {} is spoken here, not {}",
-                PEER_PROTOCOL, envelope.protocol
-            );
+        if let Err(text) = self.node.understands(&envelope) {
             return Err(Status::failed_precondition(text));
         }
         if envelope.to != self.node.id() {

@@ -1,5 +1,6 @@
 //! A cluster of counter nodes, each on a host of its own.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -104,6 +105,13 @@ impl Cluster {
         found
             .expect("scenarios name nodes that they made")
             .metrics_url()
+    }
+
+    pub fn peer_address(&self, number: u8) -> SocketAddr {
+        let found = self.nodes.iter().find(|node| node.number == number);
+        found
+            .expect("scenarios name nodes that they made")
+            .peer_address()
     }
 
     /// How many shards all nodes have.

@@ -1,6 +1,7 @@
 //! The course of a scenario: a cluster under load and under watch, faults, healing, and a verdict
 //! on the whole history.
 
+use std::path::Path;
 use std::time::Duration;
 
 use quotum_api::cluster::StatusResponse;
@@ -241,13 +242,20 @@ impl<'a> Course<'a> {
         self.cluster.discard(number)
     }
 
-    /// Ends a node as an operator does, and starts another build of it: one that takes part in
+    /// Ends a node as an operator does, and starts this build again, as one that takes part in
     /// feature levels up to this one.
     pub async fn rebuild(&mut self, number: u8, feature_level: u32) -> Result {
+        let program = self.cluster.program().to_owned();
+        self.rebuild_as(number, &program, feature_level).await
+    }
+
+    /// The same, and starts another program.
+    pub async fn rebuild_as(&mut self, number: u8, program: &Path, level: u32) -> Result {
         let fault = self.begin("another build", &[number]);
         let node = self.cluster.node(number);
         ensure!(node.end()?, "{} did not end by itself", node.name());
-        node.feature_level = Some(feature_level);
+        program.clone_into(&mut node.program);
+        node.feature_level = Some(level);
         node.start()?;
         self.end(&fault);
         self.cluster.agreed(HEAL_MAX).await

@@ -37,11 +37,14 @@
 //! | `members` | rolling restart, before gateways | every request is decided, no call is refused for want of a counter |
 //! | | the same over TLS, and the authorities are replaced meanwhile | the same; then the old authorities are not believed any more |
 //! | | a build of the next feature level is rolled out, taken back half way, and rolled out again | every request is decided; what the old build does not know is refused until the last one is gone; a node that goes back after that ends, and says why |
+//! | | the next build, with another level and peer protocol, is rolled out, taken back on one node, and rolled out again, before gateways; leaders of both builds are killed between | all speak the old protocol until the last old build is gone, and then the new one; the old build that comes back says why it takes no part |
 //! | | 3 to 5 to 3 nodes, the leader leaves too | every request is decided; those that come are fed by snapshots |
 //! | | the leader dies and comes back with an empty disk | it is told nothing under its old id, and let in when it is removed and added |
 //!
-//! The build before is this one, told to take part in lower feature levels only. Not here: nodes whose
-//! messages to each other differ; there is one protocol so far, and a node refuses every other.
+//! The build before is this one, told to take part in lower feature levels only. The build after this
+//! one is real, as far as `tests/cluster/next` makes it: another program, which speaks to its like in
+//! a protocol that this one refuses. What is in those messages is the same: there is one protocol so
+//! far.
 //!
 //! `just cluster` runs all of it in about five minutes, `just cluster disk` what has `disk` in its
 //! name. A few scenarios run at a time, each in namespaces of its own; `--test-threads 1` runs one.

@@ -1,5 +1,6 @@
 //! What a scenario cannot run without, and whether this machine has it.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use quotum_e2e::failure::Result;
@@ -11,6 +12,11 @@ use crate::shell;
 /// Where Debian's `faketime` has its library.
 pub const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 
+/// The build that comes after this one, by `tests/cluster/next`.
+pub fn next_build() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/next/quotum")
+}
+
 /// Something that a machine may lack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
@@ -20,6 +26,8 @@ pub enum Need {
     Faketime,
     /// A C compiler, for the library that stands between a node and its disk.
     Gcc,
+    /// The build that comes after this one.
+    Next,
     /// Disks that can lose their power: loop devices need root of the machine itself.
     Xfs,
 }
@@ -64,6 +72,7 @@ impl Need {
             }
             Self::Faketime => std::path::Path::new(FAKETIME).exists(),
             Self::Gcc => starts("gcc", "--version"),
+            Self::Next => next_build().exists(),
             Self::Xfs => starts("mkfs.xfs", "-V") && starts("xfs_io", "-V") && sandbox::is_root(),
         }
     }
@@ -74,6 +83,7 @@ impl Need {
             Self::Queue => "packet queues of iptables: tests/cluster/setup, or another kernel",
             Self::Faketime => "libfaketime: tests/cluster/setup",
             Self::Gcc => "gcc: tests/cluster/setup",
+            Self::Next => "the next build of quotum: tests/cluster/next",
             Self::Xfs => "XFS on loop devices: tests/cluster/setup, as root",
         }
     }

@@ -38,6 +38,7 @@ const FIREWALL: &[Need] = &[Need::Iptables];
 const QUEUE: &[Need] = &[Need::Queue];
 const FAKETIME: &[Need] = &[Need::Faketime];
 const SHIM: &[Need] = &[Need::Gcc];
+const NEXT: &[Need] = &[Need::Next];
 const POWER: &[Need] = &[Need::Xfs];
 
 /// All of them.
@@ -77,6 +78,10 @@ pub fn all() -> Vec<Scenario> {
         scenario!(
             members::an_upgrade_is_rolled_out_and_taken_back_under_load,
             &[]
+        ),
+        scenario!(
+            members::the_next_build_with_another_protocol_is_rolled_out,
+            NEXT
         ),
         scenario!(members::a_cluster_grows_and_shrinks_under_load, &[]),
         scenario!(

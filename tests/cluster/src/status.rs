@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use quotum_api::cluster::cluster_client::ClusterClient;
 use quotum_api::cluster::{Shard, StatusRequest, StatusResponse};
-use quotum_api::peer::HelloRequest;
 use quotum_api::peer::peer_client::PeerClient;
+use quotum_api::peer::{HelloRequest, HelloResponse};
 use quotum_client::dialer::endpoint;
 use quotum_e2e::failure::{Failure, Result};
 use tonic::Request;
@@ -56,11 +56,16 @@ impl Asked {
 /// What the wall clock of the node that serves peers at this address shows, in milliseconds since
 /// the epoch.
 pub async fn wall_ms(peer_address: SocketAddr) -> Result<u64> {
+    Ok(hello(peer_address).await?.wall_ms)
+}
+
+/// What the node that serves peers at this address says of itself.
+pub async fn hello(peer_address: SocketAddr) -> Result<HelloResponse> {
     let channel = endpoint("http", &peer_address.to_string(), ASK_MAX)?.connect_lazy();
     let mut client = PeerClient::new(channel);
     let hello = tokio::time::timeout(ASK_MAX, client.hello(HelloRequest::default())).await;
     let hello = hello.map_err(|_| Failure::new(format!("{peer_address} said nothing")))?;
-    Ok(hello?.into_inner().wall_ms)
+    Ok(hello?.into_inner())
 }
 
 fn silent(node: u8, time_max: Duration) -> Failure {

@@ -10,14 +10,36 @@
 //! |---|---|
 //! | 1 | everything but what follows |
 //! | 2 | reservations: calls whose limits live in two shards |
+//!
+//! The level also tells in which protocol the nodes speak to each other: the newest that the level's
+//! build understands. So a new build speaks to old ones as they do, and nobody has to ask first.
+//!
+//! `--cfg quotum_next` stands for the build after this one, which knows one more level and one more
+//! protocol, and does nothing with them: `tests/cluster` upgrades the real build to it.
 
 use std::time::Duration;
 
+use quotum_api::peer;
+
 use super::Node;
+use crate::limits::{PEER_PROTOCOL, PEER_PROTOCOL_MIN};
 use crate::propose::ProposeError;
 
 /// How often a leader asks the members whether they know more.
 const LEVEL_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Levels, and which protocol is spoken from there on.
+const PROTOCOLS: &[(u32, u32)] = if cfg!(quotum_next) {
+    &[(1, PEER_PROTOCOL_MIN), (3, PEER_PROTOCOL)]
+} else {
+    &[(1, PEER_PROTOCOL)]
+};
+
+/// The protocol of a cluster at this level.
+fn protocol(level: u32) -> u32 {
+    let spoken = PROTOCOLS.iter().rev().find(|(from, _)| *from <= level);
+    spoken.map_or(PEER_PROTOCOL_MIN, |(_, protocol)| *protocol)
+}
 
 // === impl Node ===
 
@@ -27,13 +49,33 @@ impl Node {
         self.registry_group().applier.feature_level()
     }
 
-    /// Raises the level whenever all members know more.
+    /// Refuses a message in a protocol that this build does not understand. A newer one is how a
+    /// cluster speaks that has no place for this build any more: that is logged, once.
+    pub(crate) fn understands(&self, envelope: &peer::Envelope) -> Result<(), String> {
+        let (protocol, from) = (envelope.protocol, envelope.from);
+        if (PEER_PROTOCOL_MIN..=PEER_PROTOCOL).contains(&protocol) {
+            return Ok(());
+        }
+        let text = format!(
+            "protocols {PEER_PROTOCOL_MIN} to {PEER_PROTOCOL} are understood here, not {protocol}"
+        );
+        if protocol > PEER_PROTOCOL && self.inner.peers.is_first_too_new() {
+            tracing::error!(
+                from,
+                "{text}: this build is too old for its cluster, and takes no part"
+            );
+        }
+        Err(text)
+    }
+
+    /// Raises the level whenever all members know more, and speaks as it has it.
     pub(super) async fn keep_level(&self) {
         loop {
             // Another leader tries, or this one again.
             if let Ok(Some(level)) = self.raise_level().await {
                 tracing::info!(level, "the feature level of the cluster is raised");
             }
+            self.inner.peers.speak(protocol(self.feature_level()));
             tokio::time::sleep(LEVEL_INTERVAL).await;
         }
     }

@@ -1,5 +1,6 @@
 //! Nodes that come and go on purpose: a rolling restart, and a cluster that grows and shrinks.
 
+use std::path::Path;
 use std::time::Duration;
 
 use quotum_e2e::bench::Bench;
@@ -7,14 +8,17 @@ use quotum_e2e::ensure;
 use quotum_e2e::failure::Result;
 use quotum_e2e::metrics::Figures;
 use quotum_e2e::poll;
+use quotum_replica::limits::{FEATURE_LEVEL, PEER_PROTOCOL};
 
 use crate::cluster::Cluster;
 use crate::course::{CALM, Course};
 use crate::front::{Availability, Front};
 use crate::limits::{EXIT_MAX, HEAL_MAX, SMALL_SEGMENT_BYTES};
 use crate::load::Demand;
+use crate::needs;
 use crate::node::Node;
-use crate::status::{GROUP, group};
+
+use crate::status::{self, GROUP, group};
 use crate::tls::{Certificates, FORMER, Wire};
 
 /// Between two steps of an operator.
@@ -150,6 +154,102 @@ pub(super) async fn an_upgrade_is_rolled_out_and_taken_back_under_load(bench: &B
         "no pair was decided after the upgrade"
     );
     evidence.is_sound()
+}
+
+/// The protocol that the next build speaks to its like, and its feature level: `--cfg quotum_next`.
+const NEXT_PROTOCOL: u32 = PEER_PROTOCOL + 1;
+const NEXT: u32 = FEATURE_LEVEL + 1;
+
+pub(super) async fn the_next_build_with_another_protocol_is_rolled_out(bench: &Bench) -> Result {
+    let mut course = Course::start(bench, "next build", 3).await?;
+    let front = Front::start(bench, &mut course.cluster, 2).await?;
+    let (old, new) = (course.cluster.program().to_owned(), needs::next_build());
+    let begun_us = course.recorder.now_us();
+    // Two of three are new, then one goes back: all speak as the old ones do.
+    for (number, is_next) in [(1, true), (2, true), (1, false), (1, true)] {
+        let (program, level) = match is_next {
+            true => (&new, NEXT),
+            false => (&old, FEATURE_LEVEL),
+        };
+        course.rebuild_as(number, program, level).await?;
+        understands(&course, number, is_next).await?;
+        course.pass(STEP / 2).await;
+        course.reaches_level(FEATURE_LEVEL).await?;
+    }
+    let unknown = course.recorder.unknown_since(begun_us);
+    ensure!(unknown == 0, "{unknown} requests were not decided");
+    // Both builds lead, and follow the other one.
+    for _ in 0..2 {
+        let leader = course.cluster.leader().await?;
+        let fault = course.begin("kill leader of two builds", &[leader]);
+        course.cluster.node(leader).kill();
+        course.failed_over(&fault).await?;
+        course.cluster.node(leader).start()?;
+        course.end(&fault);
+        course.cluster.agreed(HEAL_MAX).await?;
+    }
+    let upgraded_us = course.recorder.now_us();
+    course.rebuild_as(3, &new, NEXT).await?;
+    course.reaches_level(NEXT).await?;
+    for number in course.cluster.numbers() {
+        understands(&course, number, true).await?;
+        let node = course.cluster.node(number);
+        let said = format!("peers are spoken to in another protocol protocol={NEXT_PROTOCOL}");
+        poll::until("the next protocol to be spoken", HEAL_MAX, async || {
+            Ok(node.log()?.contains(&said).then_some(()))
+        })
+        .await?;
+    }
+    course.pass(STEP).await;
+    is_too_old(&mut course, &old, &new).await?;
+    let unknown = course.recorder.unknown_since(upgraded_us);
+    ensure!(unknown == 0, "{unknown} requests were not decided");
+    front.settle(bench, Availability::MayLack).await?;
+    course.finish().await
+}
+
+/// The old build cannot come back: it understands nobody, takes no part, and says why.
+async fn is_too_old(course: &mut Course<'_>, old: &Path, new: &Path) -> Result {
+    let fault = course.begin("a build that is too old", &[2]);
+    let node = course.cluster.node(2);
+    ensure!(node.end()?, "{} did not end by itself", node.name());
+    old.clone_into(&mut node.program);
+    node.feature_level = Some(FEATURE_LEVEL);
+    node.start()?;
+    poll::until("the old build to say that it is", EXIT_MAX, async || {
+        let why = "this build is too old for its cluster, and takes no part";
+        Ok(node.log()?.contains(why).then_some(()))
+    })
+    .await?;
+    course.pass(STEP).await;
+    let ready = course.cluster.metrics_url(2).replace("/metrics", "/readyz");
+    let ready = course.bench.http.get(&ready).await?;
+    ensure!(!ready.status.is_success(), "it is ready: {ready:?}");
+    let leader = course.cluster.leader().await?;
+    ensure!(leader != 2, "a build that is too old leads");
+    let node = course.cluster.node(2);
+    ensure!(node.end()?, "{} did not end by itself", node.name());
+    new.clone_into(&mut node.program);
+    node.feature_level = Some(NEXT);
+    node.start()?;
+    course.end(&fault);
+    course.cluster.agreed(HEAL_MAX).await
+}
+
+/// The newest protocol that a node understands, by its own word.
+async fn understands(course: &Course<'_>, number: u8, is_next: bool) -> Result {
+    let address = course.cluster.peer_address(number);
+    let spoken = status::hello(address).await?.protocol;
+    let expected = if is_next {
+        NEXT_PROTOCOL
+    } else {
+        PEER_PROTOCOL
+    };
+    ensure!(
+        spoken == expected,
+        "node {number} understands protocol {spoken} instead of {expected}"
+    );
+    Ok(())
 }
 
 pub(super) async fn a_cluster_grows_and_shrinks_under_load(bench: &Bench) -> Result {
