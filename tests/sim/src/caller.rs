@@ -9,11 +9,11 @@ use quotum_api::counter::DecideRequest;
 use quotum_api::counter::counter_client::CounterClient;
 use quotum_api::counter::decide_response::Result as Told;
 use quotum_checker::What;
-use quotum_checker::history::{Answer, Ask, Edge, Id, Position};
+use quotum_checker::history::{Answer, Ask, Edge, Position};
 use quotum_limit::{Algorithm, Command, Epoch, Item, Items, Key, RequestId, Window};
 use tonic::transport::{Channel, Endpoint};
 
-use crate::record::{Recorder, answer_of, item_of};
+use crate::record::Recorder;
 use crate::rng::Rng;
 use crate::wire::channel;
 use crate::world::{Stage, World, client_address};
@@ -186,7 +186,7 @@ impl Caller {
             items: asked
                 .items
                 .iter()
-                .map(|item| item_of(item, self.shard))
+                .map(|item| quotum_logged::item(self.shard, item))
                 .collect(),
         };
         self.sent(request, asked.id, ask);
@@ -210,10 +210,7 @@ impl Caller {
         self.recorder.note(What::Sent {
             request,
             client: "raw".to_owned(),
-            id: Some(Id {
-                epoch: id.epoch.0,
-                seq: id.seq,
-            }),
+            id: Some(quotum_logged::id(&id)),
             ask,
         });
     }
@@ -283,5 +280,5 @@ fn answer(decided: &Decided) -> Option<(Answer, Option<Position>)> {
         term: position.term,
         index: position.index,
     });
-    Some((answer_of(&outcome), position))
+    Some((quotum_logged::answer(&outcome), position))
 }

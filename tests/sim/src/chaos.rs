@@ -61,9 +61,11 @@ enum Undo {
     SetClock(u64),
     Quicken(u64, u64),
     Space(u64),
-    /// Links that held back what was sent, and a disk that stalled.
-    Resume(u64, Vec<(String, String)>),
+    /// A process that was stopped.
+    Continue(u64),
     Mirror(u64, Rot),
+    /// The machine that messages arrive twice at.
+    Once(u64),
 }
 
 // === impl Chaos ===
@@ -202,13 +204,8 @@ impl Chaos {
                 let disk = self.world.machine(machine).disk;
                 disk.set_health(|health| health.is_full = false);
             }
-            Undo::Resume(machine, links) => {
-                let disk = self.world.machine(machine).disk;
-                disk.set_health(|health| health.stalls = false);
-                for (a, b) in links {
-                    sim.release(a.as_str(), b.as_str());
-                }
-            }
+            Undo::Continue(machine) => self.world.go_on(machine, sim.elapsed()),
+            Undo::Once(machine) => self.set_repeats(machine, 0),
             // Whoever runs it starts it again.
             Undo::Mirror(machine, rot) => {
                 self.world.machine(machine).disk.mend(&rot);
@@ -228,8 +225,8 @@ impl Chaos {
             .into_keys()
             .filter(|m| *m != machine)
             .collect();
-        let lasts = Duration::from_millis(self.rng.between(100, 2_500));
-        let fault = match self.rng.below(19) {
+        let mut lasts = Duration::from_millis(self.rng.between(100, 2_500));
+        let fault = match self.rng.below(21) {
             0..=2 => self.crash(sim, vec![machine]),
             3 if self.rng.percent(30) => {
                 let all = self.world.live().into_keys().collect();
@@ -245,13 +242,17 @@ impl Chaos {
             11 => self.slow_disk(machine),
             12 => self.fail_disk(machine),
             13 => self.leave(machine),
-            14 | 15 => self.pause(sim, machine, &others),
+            14 | 15 => self.pause(sim, machine),
             16 | 17 => self.rot(sim, machine),
+            18 | 19 => self.repeat(machine),
             _ => self.crash_gateway(sim),
         };
         let Some((name, nodes, undo)) = fault else {
             return;
         };
+        if matches!(undo, Undo::Continue(_)) && self.rng.percent(30) {
+            lasts *= 3;
+        }
         let is_once = matches!(undo, Undo::Nothing);
         let edge = if is_once { Edge::Once } else { Edge::Begin };
         self.note(sim, name, &nodes, edge);
@@ -298,7 +299,7 @@ impl Chaos {
     }
 
     fn kill(&self, sim: &mut Sim<'_>, machine: u64) -> &'static str {
-        self.world.set_live(machine, None);
+        self.world.end(machine);
         sim.crash(host(machine));
         self.world.change_machine(machine, |machine| {
             machine.disk = machine.disk.next_life();
@@ -307,7 +308,7 @@ impl Chaos {
     }
 
     fn lose_power(&self, sim: &mut Sim<'_>, machine: u64) -> &'static str {
-        self.world.set_live(machine, None);
+        self.world.end(machine);
         sim.crash(host(machine));
         self.world.change_machine(machine, |machine| {
             machine.disk = machine.disk.lose_power();
@@ -391,23 +392,10 @@ impl Chaos {
         Some(("hold", vec![machine], Undo::Release(links)))
     }
 
-    /// Nothing goes in or out, and no sync ends, but timers run: as near as it comes to a process
-    /// that is stopped.
-    fn pause(&mut self, sim: &mut Sim<'_>, machine: u64, others: &[u64]) -> Option<Fault> {
-        let gateways = (0..self.world.gateways()).map(gateway_host);
-        let callers = ["raw".to_owned(), "bulk".to_owned()];
-        let all = others
-            .iter()
-            .map(|other| host(*other))
-            .chain(gateways)
-            .chain(callers);
-        let links = self.free(all.map(|other| (host(machine), other)).collect())?;
-        for (a, b) in &links {
-            sim.hold(a.as_str(), b.as_str());
-        }
-        let disk = self.world.machine(machine).disk;
-        disk.set_health(|health| health.stalls = true);
-        Some(("pause", vec![machine], Undo::Resume(machine, links)))
+    /// The process stands still, and goes on with what it knew.
+    fn pause(&mut self, sim: &mut Sim<'_>, machine: u64) -> Option<Fault> {
+        let is_stopped = self.world.stop(machine, sim.elapsed());
+        is_stopped.then(|| ("pause", vec![machine], Undo::Continue(machine)))
     }
 
     /// A bit of the log flips, and the process starts again: on one machine at a time.
@@ -476,6 +464,18 @@ impl Chaos {
         Some(("disk full", vec![machine], Undo::Space(machine)))
     }
 
+    /// A part of the messages that reach a machine is delivered twice.
+    fn repeat(&mut self, machine: u64) -> Option<Fault> {
+        let percent = self.rng.pick(&[3, 20, 60])?;
+        self.set_repeats(machine, percent);
+        Some(("repeats", vec![machine], Undo::Once(machine)))
+    }
+
+    fn set_repeats(&self, machine: u64, percent: u64) {
+        let repeats = self.world.machine(machine).repeats;
+        repeats.store(percent, std::sync::atomic::Ordering::Relaxed);
+    }
+
     fn leave(&mut self, machine: u64) -> Option<Fault> {
         self.world.machine(machine).leave.notify_one();
         Some(("graceful restart", vec![machine], Undo::Nothing))
@@ -486,7 +486,7 @@ impl Chaos {
         let same =
             |a: &(String, String), b: &(String, String)| a == b || (a.0 == b.1 && a.1 == b.0);
         let taken = self.active.iter().flat_map(|one| match &one.undo {
-            Undo::Mend(links) | Undo::Release(links) | Undo::Resume(_, links) => links.as_slice(),
+            Undo::Mend(links) | Undo::Release(links) => links.as_slice(),
             _ => &[],
         });
         let taken: Vec<_> = taken.collect();

@@ -1,9 +1,13 @@
 //! Simulated clocks: one true time, from which each machine's clocks are off.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use quotum_replica::clock::Clock;
+use tokio::runtime::Runtime;
+use tokio::time::Instant;
 
 /// Where wall clocks start: 2026-11-25, in milliseconds since the Unix epoch.
 const START_MS: u64 = 1_795_600_000_000;
@@ -19,10 +23,36 @@ pub(crate) struct SimClock {
     offset_us: u64,
 }
 
+thread_local! {
+    /// When the tick began that is on, and what the clock of the runtime showed then that it is for.
+    static TICK: Cell<Option<(Duration, Instant)>> = const { Cell::new(None) };
+}
+
+/// The tick of a runtime beside those of turmoil.
+pub(crate) struct Inside;
+
+/// Begins one.
+pub(crate) fn enter(now: Duration, runtime: &Runtime) -> Inside {
+    let _context = runtime.enter();
+    TICK.set(Some((now, Instant::now())));
+    Inside
+}
+
 /// True time since the start of the simulation, in microseconds.
 pub(crate) fn true_us() -> u64 {
-    let elapsed = turmoil::sim_elapsed().unwrap_or_default();
+    let elapsed = match TICK.get() {
+        Some((began, clock)) => began + clock.elapsed(),
+        None => turmoil::sim_elapsed().unwrap_or_default(),
+    };
     u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
+}
+
+// === impl Inside ===
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        TICK.set(None);
+    }
 }
 
 // === impl SimClock ===

@@ -51,6 +51,14 @@ fn document(max: u64) -> String {
         ),
         ("shared", limit("shared", "3s", 9, scope)),
         (
+            "both",
+            format!(
+                "{},{}",
+                limit("long", "5s", 2 * max, ""),
+                limit("shared", "3s", 9, scope)
+            ),
+        ),
+        (
             "sliding",
             limit("sliding", "2s", max, r#","algorithm":"sliding""#),
         ),
@@ -118,7 +126,9 @@ impl Fleet {
     }
 
     pub(crate) fn tool(rng: &mut Rng) -> &'static str {
-        let tools = ["one", "bundle", "units", "shadowed", "shared", "sliding"];
+        let tools = [
+            "one", "bundle", "units", "shadowed", "shared", "both", "sliding",
+        ];
         rng.pick(&tools).expect("there are tools")
     }
 }

@@ -16,7 +16,7 @@ use quotum_registry::server::Refund;
 use quotum_registry::view::Grant;
 
 use crate::fleet::Fleet;
-use crate::record::{Recorder, item_of, states_of};
+use crate::record::Recorder;
 use crate::rng::Rng;
 use crate::wire::client_dialer;
 use crate::world::{SETTLE, Stage, World};
@@ -47,7 +47,8 @@ impl Counters for Recorded {
 
     async fn acquire(&self, items: Vec<(Route, Item)>) -> (Decision, Option<RecordedTicket>) {
         let request = self.recorder.request();
-        let of = |(route, item): &(Route, Item)| item_of(item, route.shard(self.shards));
+        let of =
+            |(route, item): &(Route, Item)| quotum_logged::item(route.shard(self.shards), item);
         self.recorder.note(What::Sent {
             request,
             client: self.name.clone(),
@@ -82,7 +83,7 @@ fn told(decision: &Decision) -> (Answer, Option<quotum_checker::history::Positio
         Decision::Admitted { items, position } => {
             let answer = Answer::Admitted {
                 valid_for_ms: None,
-                items: states_of(items),
+                items: quotum_logged::states(items),
             };
             (answer, Some(place(position)))
         }
@@ -97,7 +98,7 @@ fn told(decision: &Decision) -> (Answer, Option<quotum_checker::history::Positio
             let answer = Answer::Denied {
                 binding: *binding,
                 retry_after_ms,
-                items: states_of(items),
+                items: quotum_logged::states(items),
                 cached: *path == quotum_client::Path::DenyCache,
             };
             (answer, position.as_ref().map(place))

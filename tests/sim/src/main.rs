@@ -6,26 +6,32 @@
 //! which tokio drops tasks depends on how many a process has had.
 //!
 //! # What goes wrong
-//! * Processes: killed one or all, restarted in peace; held together with their disk.
+//! * Processes: killed one or all, restarted in peace; stopped for seconds, and going on with what they
+//!   knew.
 //! * Power: unsynced blocks are lost, kept and reordered at will, and so are names.
-//! * Disks: a sync that fails, is slow or does not end; no space; a bit that flips where it was synced.
-//! * Network: cuts both ways, one way, of one pair, of gateways; held back, delayed.
+//! * Disks: a sync that fails or is slow; no space; a bit that flips where it was synced.
+//! * Network: cuts both ways, one way, of one pair, of gateways; held back, delayed; messages of nodes
+//!   and of clients that arrive twice, up to seconds apart.
 //! * Clocks: apart and drifting always, off by up to a day on one machine, also where a term starts.
 //! * Members: one is added, others are removed and put back.
 //! * Clients: requests sent twice, to two nodes, after their refund, for less than nothing; clients and
 //!   gateways that end.
 //!
+//! A node whose code panics ends as it would in earnest, and is started again: the run goes on, and the
+//! panic is a violation of its own.
+//!
 //! # What it leaves out
-//! * A process that is stopped: its timers go on here. `tests/cluster` stops real ones.
-//! * Calls with counters in two shards, for the checker's model knows no reservations.
-//! * Packets that are duplicated: a stream hides them. Requests are duplicated instead.
+//! * Segments that are delivered twice: a stream hides them. Its messages are delivered twice instead.
+//! * An operator's command that arrives twice: it is said to be given once.
 //! * TLS and the bounds of connections: they are tests of real processes.
 //!
 //! # Layout
 //! * [`run`]: one run. [`world`]: what its hosts share. [`chaos`]: what goes wrong.
-//! * [`node`], [`gateway`], [`caller`], [`bulk`], [`operator`]: the hosts. [`fleet`]: what agents may
-//!   do.
+//! * [`machine`], [`process`]: the host of a node and the runtime of its process. [`node`]: what runs
+//!   there.
+//! * [`gateway`], [`caller`], [`bulk`], [`operator`]: the other hosts. [`fleet`]: what agents may do.
 //! * [`disk`], [`clock`], [`wire`], [`rng`]: the simulated seams, and [`real_time`], which is none.
+//!   [`twice`]: what arrives twice.
 //! * [`record`]: the history.
 //! * [`many`]: many seeds. [`arguments`]: the command line. What can be broken on purpose is in
 //!   `quotum_limit::bugs`.
@@ -44,13 +50,16 @@ mod clock;
 mod disk;
 mod fleet;
 mod gateway;
+mod machine;
 mod many;
 mod node;
 mod operator;
+mod process;
 mod real_time;
 mod record;
 mod rng;
 mod run;
+mod twice;
 mod wire;
 mod world;
 

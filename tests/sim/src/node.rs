@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use quotum_checker::What;
 use quotum_counter::{Bootstrap, Server, ServerConfig};
 use quotum_limit::Caps;
@@ -14,11 +12,15 @@ use quotum_registry::MasterKey;
 use quotum_registry::secret::token::{Token, TokenKind};
 use quotum_replica::{Durability, LogConfig, Member, Node, NodeConfig, Seams, ShardId};
 use quotum_telemetry::{Exposition, Readiness};
+use tokio::io::DuplexStream;
+use tokio::sync::mpsc;
 use tonic::service::Routes;
 
+use crate::machine::Sockets;
 use crate::record::Watcher;
 use crate::run::build_info;
-use crate::wire::{Wire, incoming, node_dialer};
+use crate::twice::Twice;
+use crate::wire::node_dialer;
 use crate::world::{COUNTERS_MAX, SEGMENT_BYTES, Stage, World, client_address, peer_address};
 
 /// How often a node is looked at for what it leads.
@@ -68,7 +70,7 @@ fn config(world: &World, machine: u64) -> ServerConfig {
 }
 
 /// One process: from its start to its end.
-pub(crate) async fn run(world: World, machine: u64) -> turmoil::Result {
+pub(crate) async fn run(world: World, machine: u64, sockets: Sockets) {
     let mut life = 0;
     world.change_machine(machine, |machine| {
         machine.lives += 1;
@@ -80,15 +82,13 @@ pub(crate) async fn run(world: World, machine: u64) -> turmoil::Result {
     let seams = Seams {
         disk: Arc::new(here.disk.clone()),
         clock: Arc::new(here.clock.clone()),
-        dialer: node_dialer(),
+        dialer: node_dialer(sockets.dial),
         observer: Arc::new(Watcher {
             recorder: recorder.clone(),
             node: machine,
         }),
         seed: world.rng(machine << 32 | life).next(),
     };
-    let clients = incoming(7000).await?;
-    let peers = incoming(7001).await?;
     let exposition = Exposition::new(&build_info());
     let readiness = Readiness::new();
     let started = Server::assemble(config(&world, machine), seams, &exposition, &readiness).await;
@@ -105,14 +105,18 @@ pub(crate) async fn run(world: World, machine: u64) -> turmoil::Result {
             if here.rot.is_some_and(|file| !why.contains(&file)) {
                 recorder.trouble(format!("n{machine} does not name what is rotten: {why}"));
             }
-            return Ok(());
+            return;
         }
     };
     if let Some(file) = world.machine(machine).rot {
         recorder.trouble(format!("n{machine} starts though {file} is rotten"));
     }
-    serve(services.clients.routes, clients);
-    serve(services.peers.routes, peers);
+    let twice = |routes: Routes, name: u64| {
+        let rng = world.rng(name << 40 | machine << 32 | life);
+        Twice::new(routes, here.repeats.clone(), rng, recorder.clone(), machine)
+    };
+    serve(twice(services.clients.routes.prepare(), 0x271ce), sockets.clients);
+    serve(twice(services.peers.routes.prepare(), 0x271cf), sockets.peers);
     world.set_live(machine, Some(server.node().clone()));
     let look = look(&world, machine, server.node().clone());
     tokio::select! {
@@ -126,20 +130,13 @@ pub(crate) async fn run(world: World, machine: u64) -> turmoil::Result {
         () = look => {}
     }
     world.set_live(machine, None);
-    Ok(())
 }
 
 /// Serves connections as tonic does, but for the header `date`: it tells the real time, and its
 /// size decides where the bytes of a connection are cut.
-fn serve<I>(routes: Routes, incoming: I)
-where
-    I: Stream<Item = std::io::Result<Wire>> + Send + 'static,
-{
-    let service = TowerToHyperService::new(routes.prepare());
+fn serve(service: Twice, mut incoming: mpsc::Receiver<DuplexStream>) {
     tokio::spawn(async move {
-        let mut incoming = std::pin::pin!(incoming);
-        while let Some(accepted) = incoming.next().await {
-            let Ok(wire) = accepted else { continue };
+        while let Some(accepted) = incoming.recv().await {
             let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
             builder
                 .timer(TokioTimer::new())
@@ -149,7 +146,7 @@ where
                 .keep_alive_timeout(quotum_counter::limits::KEEPALIVE_PING_DEADLINE)
                 .initial_stream_window_size(4 << 20)
                 .initial_connection_window_size(16 << 20);
-            let connection = builder.serve_connection(TokioIo::new(wire), service.clone());
+            let connection = builder.serve_connection(TokioIo::new(accepted), service.clone());
             tokio::spawn(async move { drop(connection.await) });
         }
     });

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use quotum_checker::history::{Answer, Ask, Command, Id, Item, ItemState, Position};
+use quotum_checker::history::{Answer, Position};
 use quotum_checker::{Event, What};
-use quotum_limit::{Batch, Outcome};
+use quotum_limit::Batch;
 use quotum_replica::observe::{AppliedEntry, Observe, Step};
 use quotum_replica::{Machine, Reply, ShardId};
 
@@ -29,9 +29,6 @@ struct Inner {
     /// What is no part of the history, but must be the same in every run of a seed.
     trace: Vec<String>,
 }
-
-/// The checker's model does not know of reservations.
-const ONE_SHARD: &str = "a call of one shard reserves nothing";
 
 /// What a run must have had to count, as far as it does not come by itself.
 #[derive(Debug, Default, Clone)]
@@ -113,7 +110,8 @@ impl Recorder {
         let payload = entry.payload.expect("counters are changed by entries");
         let batch = Batch::decode(payload).expect("it was decoded to be applied");
         let commands = batch.commands.iter().zip(outcomes);
-        let commands = commands.map(|(command, outcome)| command_of(entry.shard, command, outcome));
+        let commands = commands
+            .map(|(command, outcome)| quotum_logged::command(entry.shard.0, command, outcome));
         self.note(What::Entry {
             position: Position {
                 shard: entry.shard.0,
@@ -195,95 +193,6 @@ fn digest(machine: &Machine) -> u64 {
             let digest = state.digest().0;
             let first = digest.iter().take(8);
             first.fold(0, |sum, byte| sum << 8 | u64::from(*byte))
-        }
-    }
-}
-
-fn command_of(shard: ShardId, command: &quotum_limit::Command, outcome: &Outcome) -> Command {
-    use quotum_limit::Command as Limit;
-    let (id, acked_seq) = match command {
-        Limit::Acquire { id, acked_seq, .. } => (Some(*id), *acked_seq),
-        Limit::Refund { id } => (Some(*id), 0),
-        _ => (None, 0),
-    };
-    let ask = match command {
-        Limit::Acquire { items, .. } => Ask::Acquire {
-            items: items.iter().map(|item| item_of(item, shard.0)).collect(),
-        },
-        Limit::Refund { .. } => Ask::Refund,
-        Limit::Open { .. } => Ask::Open,
-        // Of no interest to the model, and long.
-        Limit::Peek { .. } => Ask::Peek { items: Vec::new() },
-        Limit::Reserve { .. } | Limit::Confirm { .. } => panic!("{ONE_SHARD}: {command:?}"),
-    };
-    let answer = match outcome {
-        Outcome::Peeked { .. } => Answer::Peeked { items: Vec::new() },
-        outcome => answer_of(outcome),
-    };
-    Command {
-        id: id.map(|id| Id {
-            epoch: id.epoch.0,
-            seq: id.seq,
-        }),
-        acked_seq,
-        ask,
-        answer,
-    }
-}
-
-pub(crate) fn item_of(item: &quotum_limit::Item, shard: u32) -> Item {
-    Item {
-        key: item.key.as_bytes().escape_ascii().to_string(),
-        max: item.max,
-        window_ms: item.window.length_ms(),
-        units: item.units,
-        revision: item.revision,
-        sliding: item.algorithm != quotum_limit::Algorithm::Fixed,
-        shadow: item.shadow,
-        shard: Some(shard),
-    }
-}
-
-pub(crate) fn states_of(items: &[quotum_limit::ItemState]) -> Vec<ItemState> {
-    let state = |item: &quotum_limit::ItemState| ItemState {
-        fits: item.fits,
-        remaining: item.remaining,
-        max: item.max,
-        reset_after_ms: item.reset_after_ms,
-    };
-    items.iter().map(state).collect()
-}
-
-pub(crate) fn answer_of(outcome: &Outcome) -> Answer {
-    match outcome {
-        Outcome::Opened { epoch } => Answer::Opened { epoch: epoch.0 },
-        Outcome::Admitted {
-            valid_for_ms,
-            items,
-        } => Answer::Admitted {
-            valid_for_ms: Some(*valid_for_ms),
-            items: states_of(items),
-        },
-        Outcome::Denied {
-            binding,
-            retry_after_ms,
-            items,
-        } => Answer::Denied {
-            binding: *binding,
-            retry_after_ms: *retry_after_ms,
-            items: states_of(items),
-            cached: false,
-        },
-        Outcome::Cancelled => Answer::Cancelled,
-        Outcome::Expired => Answer::Expired,
-        Outcome::Exhausted(_) => Answer::Exhausted,
-        Outcome::Invalid(_) => Answer::Invalid,
-        Outcome::Refunded { units } => Answer::Refunded { units: *units },
-        Outcome::Peeked { items } => Answer::Peeked {
-            items: states_of(items),
-        },
-        Outcome::Reserved { .. } | Outcome::Contended { .. } => {
-            panic!("{ONE_SHARD}: {outcome:?}")
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::chaos::Chaos;
 use crate::world::{
     DRIFT_PPM, FAULTS, HEAL, MORE_FAULTS, PEACE, SETTLE, Stage, World, gateway_host, host,
 };
-use crate::{bulk, caller, gateway, node, operator};
+use crate::{bulk, caller, gateway, machine, operator};
 
 /// What one run showed: the line of its process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -38,6 +38,9 @@ pub(crate) struct Run {
 
 /// How often the supervisor looks for nodes that have ended.
 const SUPERVISE: Duration = Duration::from_millis(200);
+
+/// Hosts and processes run in turn, each for so long.
+const TICK: Duration = Duration::from_millis(1);
 
 /// How long nodes have to tell their final state.
 const LAST: Duration = Duration::from_millis(300);
@@ -103,7 +106,12 @@ pub(crate) fn run(seed: u64) -> Run {
             trouble.push(format!("the simulation has ended: {error}"));
             break;
         }
+        for machine in world.tick(now, TICK) {
+            world.end(machine);
+            sim.crash(host(machine));
+        }
     }
+    (1..=world.machines()).for_each(|machine| world.end(machine));
     drop(sim);
     trouble.append(&mut recorder.troubles());
     trouble.append(&mut PANICS.lock().expect("pushing does not panic"));
@@ -127,7 +135,7 @@ fn build<'a>(world: &World) -> Sim<'a> {
     let mut builder = turmoil::Builder::new();
     builder
         .rng_seed(world.seed())
-        .tick_duration(Duration::from_millis(1))
+        .tick_duration(TICK)
         .min_message_latency(Duration::from_micros(200))
         .max_message_latency(Duration::from_millis(4))
         .simulation_duration(Duration::from_secs(3_600))
@@ -136,7 +144,7 @@ fn build<'a>(world: &World) -> Sim<'a> {
     let mut sim = builder.build();
     for machine in 1..=world.machines() {
         let world = world.clone();
-        sim.host(host(machine), move || node::run(world.clone(), machine));
+        sim.host(host(machine), move || machine::run(world.clone(), machine));
     }
     for number in 0..world.gateways() {
         let world = world.clone();
@@ -186,7 +194,7 @@ fn judge(seed: u64, events: &[Event], trace: &[String], mut trouble: Vec<String>
         seed,
         counted: false,
         missing: Vec::new(),
-        violations: trouble,
+        violations: Vec::new(),
         faults: 0,
         decisions: 0,
         digest,
@@ -207,5 +215,7 @@ fn judge(seed: u64, events: &[Event], trace: &[String], mut trouble: Vec<String>
         outcome.faults = report.faults;
         outcome.decisions = report.decisions;
     }
+    // Last, what the history itself does not show.
+    outcome.violations.append(&mut trouble);
     outcome
 }

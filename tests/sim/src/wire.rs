@@ -13,9 +13,11 @@ use std::task::{Context, Poll, Waker};
 use futures_util::Stream;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tonic::transport::server::Connected;
-use tonic::transport::{Endpoint, Uri};
+use tokio::sync::mpsc;
+use tonic::transport::{Channel, Endpoint, Uri};
 use turmoil::net::{TcpListener, TcpStream};
+
+use crate::machine::Dial;
 
 /// Connections that are open, by the pair of their ends.
 #[derive(Default)]
@@ -63,6 +65,11 @@ pub(crate) struct Wire {
 // === impl Wire ===
 
 impl Wire {
+    /// Connects to `HOST:PORT`.
+    pub(crate) async fn connect(authority: &str) -> io::Result<Self> {
+        Ok(Self::new(TcpStream::connect(authority).await?))
+    }
+
     fn new(stream: TcpStream) -> Self {
         let name = |address: io::Result<std::net::SocketAddr>| {
             let ip = address.map(|address| address.ip()).ok();
@@ -130,12 +137,6 @@ impl AsyncWrite for Wire {
     }
 }
 
-impl Connected for Wire {
-    type ConnectInfo = ();
-
-    fn connect_info(&self) {}
-}
-
 /// Connections that come in at a port.
 pub(crate) async fn incoming(port: u16) -> io::Result<impl Stream<Item = io::Result<Wire>>> {
     let listener = TcpListener::bind(("0.0.0.0", port)).await?;
@@ -149,18 +150,28 @@ pub(crate) async fn incoming(port: u16) -> io::Result<impl Stream<Item = io::Res
 }
 
 /// A channel to `HOST:PORT` with the settings of `endpoint`, which connects when it is used.
-pub(crate) fn channel(endpoint: &Endpoint) -> tonic::transport::Channel {
-    let connect = tower::service_fn(|uri: Uri| async move {
-        let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
-        let stream = TcpStream::connect(authority).await?;
-        Ok::<_, io::Error>(TokioIo::new(Wire::new(stream)))
-    });
-    endpoint.connect_with_connector_lazy(connect)
+pub(crate) fn channel(endpoint: &Endpoint) -> Channel {
+    let connect = |authority: String| async move { Wire::connect(&authority).await };
+    channel_by(endpoint, connect)
 }
 
-/// How counter nodes reach each other.
-pub(crate) fn node_dialer() -> quotum_replica::Dialer {
-    quotum_replica::Dialer::new(|address| {
+/// The same, connected by `connect`.
+fn channel_by<C, F, W>(endpoint: &Endpoint, connect: C) -> Channel
+where
+    C: Fn(String) -> F + Send + Sync + 'static,
+    F: Future<Output = io::Result<W>> + Send + 'static,
+    W: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    endpoint.connect_with_connector_lazy(tower::service_fn(move |uri: Uri| {
+        let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
+        let connected = connect(authority);
+        async move { connected.await.map(TokioIo::new) }
+    }))
+}
+
+/// How counter nodes reach each other, by way of their machines.
+pub(crate) fn node_dialer(dial: mpsc::Sender<Dial>) -> quotum_replica::Dialer {
+    quotum_replica::Dialer::new(move |address| {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?
             .connect_timeout(quotum_replica::limits::CONNECT_DEADLINE)
             .http2_keep_alive_interval(quotum_counter::limits::KEEPALIVE_PING)
@@ -168,7 +179,11 @@ pub(crate) fn node_dialer() -> quotum_replica::Dialer {
             .keep_alive_while_idle(true)
             .initial_stream_window_size(4 << 20)
             .initial_connection_window_size(16 << 20);
-        Ok(channel(&endpoint))
+        let dial = dial.clone();
+        Ok(channel_by(&endpoint, move |authority| {
+            let dial = dial.clone();
+            async move { Dial::open(&dial, authority).await }
+        }))
     })
 }
 

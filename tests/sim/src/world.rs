@@ -1,7 +1,8 @@
 //! The world of one run: what is drawn from the seed, and what all its hosts share.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use quotum_replica::Node;
@@ -10,6 +11,9 @@ use tokio::sync::Notify;
 
 use crate::clock::SimClock;
 use crate::disk::{Health, SimDisk};
+use crate::machine::Sockets;
+use crate::node;
+use crate::process::Process;
 use crate::record::Recorder;
 use crate::rng::Rng;
 
@@ -55,6 +59,9 @@ struct Inner {
     machines: Mutex<BTreeMap<u64, Machine>>,
     /// Nodes that run, by the number of their machine.
     live: Mutex<BTreeMap<u64, Node>>,
+    /// What machines that have just started have for their processes.
+    booted: Mutex<BTreeMap<u64, Sockets>>,
+    processes: Mutex<Processes>,
     stage: Mutex<Stage>,
 }
 
@@ -80,6 +87,14 @@ pub(crate) struct Machine {
     pub(crate) rot: Option<String>,
     /// Asks the process to leave in peace.
     pub(crate) leave: Arc<Notify>,
+    /// So many of a hundred messages arrive twice.
+    pub(crate) repeats: Arc<AtomicU64>,
+}
+
+/// The processes that run, by machine.
+struct Processes {
+    rng: Rng,
+    running: BTreeMap<u64, Process>,
 }
 
 /// The name of a machine's host.
@@ -108,7 +123,6 @@ impl World {
         let mut rng = Rng::new(seed, 1);
         let founders = if rng.percent(20) { 5 } else { 3 };
         let has_operator = rng.percent(25);
-        // All items of a tool are in one shard: the checker's model knows no reservations.
         let shards = if rng.percent(20) { 2 } else { 1 };
         let machine = |number: u64| {
             let drift = i64::try_from(rng.below(2 * DRIFT_PPM + 1)).unwrap_or(0);
@@ -121,6 +135,7 @@ impl World {
                 lives: 0,
                 rot: None,
                 leave: Arc::default(),
+                repeats: Arc::default(),
             };
             (number, machine)
         };
@@ -137,6 +152,11 @@ impl World {
             recorder: Recorder::default(),
             machines: Mutex::new(machines),
             live: Mutex::default(),
+            booted: Mutex::default(),
+            processes: Mutex::new(Processes {
+                rng: Rng::new(seed, 0x9_20ce),
+                running: BTreeMap::new(),
+            }),
             stage: Mutex::new(Stage::Faults),
         };
         Self {
@@ -200,6 +220,60 @@ impl World {
     /// The nodes that run, by machine.
     pub(crate) fn live(&self) -> BTreeMap<u64, Node> {
         self.inner.live.lock().expect("one thread").clone()
+    }
+
+    /// A machine has started, and starts its process.
+    pub(crate) fn boot(&self, machine: u64, sockets: Sockets) {
+        let mut booted = self.inner.booted.lock().expect("one thread");
+        booted.insert(machine, sockets);
+    }
+
+    fn processes(&self) -> MutexGuard<'_, Processes> {
+        self.inner.processes.lock().expect("one thread")
+    }
+
+    /// Lets so much time pass in all processes, one after the other in any order, and says which
+    /// have ended.
+    pub(crate) fn tick(&self, now: Duration, tick: Duration) -> Vec<u64> {
+        let booted = std::mem::take(&mut *self.inner.booted.lock().expect("one thread"));
+        let mut processes = self.processes();
+        let Processes { rng, running } = &mut *processes;
+        for (machine, sockets) in booted {
+            let life = node::run(self.clone(), machine, sockets);
+            running.insert(machine, Process::start(rng, now, life));
+        }
+        let mut order: Vec<u64> = running.keys().copied().collect();
+        while !order.is_empty() {
+            let next = usize::try_from(rng.below(order.len() as u64)).expect("small");
+            running[&order.swap_remove(next)].tick(now, tick);
+        }
+        let over = running.iter().filter(|(_, process)| process.is_over());
+        over.map(|(machine, _)| *machine).collect()
+    }
+
+    /// The process of a machine ends where it is.
+    pub(crate) fn end(&self, machine: u64) {
+        self.set_live(machine, None);
+        self.inner
+            .booted
+            .lock()
+            .expect("one thread")
+            .remove(&machine);
+        self.processes().running.remove(&machine);
+    }
+
+    /// Stops the process of a machine; `false`: it is not running.
+    pub(crate) fn stop(&self, machine: u64, now: Duration) -> bool {
+        let mut processes = self.processes();
+        let process = processes.running.get_mut(&machine);
+        process.is_some_and(|process| process.stop(now))
+    }
+
+    /// Lets it run again, if it is still there.
+    pub(crate) fn go_on(&self, machine: u64, now: Duration) {
+        if let Some(process) = self.processes().running.get_mut(&machine) {
+            process.go_on(now);
+        }
     }
 
     pub(crate) fn stage(&self) -> Stage {
