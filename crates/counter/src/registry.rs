@@ -27,6 +27,7 @@ mod render;
 mod watch;
 
 use crate::auth::Tokens;
+use crate::caller::Port;
 use crate::limits::{DOCUMENT_VALUES_MAX, FORWARD_DEADLINE, OVERLAP_MS_MAX, REGISTRY_BYTES_MAX};
 use crate::server::Random;
 
@@ -36,6 +37,8 @@ const FORWARDED: &str = "quotum-forwarded";
 /// Serves administrators of the registry, and the gateways.
 #[derive(Clone)]
 pub(crate) struct RegistryService {
+    /// Where it is served.
+    port: Port,
     node: Node,
     tokens: Tokens,
     key: Arc<MasterKey>,
@@ -65,16 +68,29 @@ impl RegistryService {
         key: Arc<MasterKey>,
         leaders: Arc<Channels>,
         random: Random,
-    ) -> RegistryServer<Self> {
-        RegistryServer::new(Self {
+    ) -> Self {
+        Self {
+            port: Port::Clients,
             node,
             tokens,
             key,
             leaders,
             random,
-        })
-        .max_decoding_message_size(REGISTRY_BYTES_MAX)
-        .max_encoding_message_size(REGISTRY_BYTES_MAX)
+        }
+    }
+
+    /// The same for other nodes, which pass on what their clients ask.
+    pub(crate) fn of_peers(self) -> Self {
+        Self {
+            port: Port::Peers,
+            ..self
+        }
+    }
+
+    pub(crate) fn server(self) -> RegistryServer<Self> {
+        RegistryServer::new(self)
+            .max_decoding_message_size(REGISTRY_BYTES_MAX)
+            .max_encoding_message_size(REGISTRY_BYTES_MAX)
     }
 
     /// The client of the leader and the request for it; none if this node leads.
@@ -90,7 +106,8 @@ impl RegistryService {
         if id == self.node.id() {
             return Ok(None);
         }
-        if metadata.contains_key(FORWARDED) {
+        // What only a node may say is not heard from a client.
+        if self.port == Port::Peers && metadata.contains_key(FORWARDED) {
             return Err(Status::unavailable(
                 "the leader of the registry is changing",
             ));

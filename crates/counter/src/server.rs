@@ -215,10 +215,10 @@ impl Server {
         let peers = Routes::new(peer)
             .add_service(health_service.clone())
             .add_service(counter.clone().of_peers().server())
-            .add_service(registry.clone());
+            .add_service(registry.clone().of_peers().server());
         let mut clients = Routes::new(health_service)
             .add_service(counter.clone().server())
-            .add_service(registry)
+            .add_service(registry.server())
             .add_service(ClusterService::new(node.clone(), tokens));
         let mut calls = counter.clone().calls(Calls::default());
         if let Some(envoy) = config.envoy {
