@@ -186,8 +186,8 @@ impl Test {
             return Truth::from(matches!(self, Self::Exists(false)));
         };
         let exact = self.truth_of(actual);
-        // A program that keeps numbers as doubles would see another number in some fractions: where
-        // that makes a difference, nothing is decided.
+        // A program that keeps numbers as doubles would see another number in some fractions, and in
+        // some whole numbers of more than 64 bits: where that makes a difference, nothing is decided.
         match actual.as_doubles() {
             Some(rounded) if self.truth_of(&rounded) != exact => Truth::Undecided,
             _ => exact,

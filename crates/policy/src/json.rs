@@ -233,8 +233,8 @@ impl Value<'_> {
         }
     }
 
-    /// The value as a program reads it that keeps numbers as doubles, as far as their fractions go;
-    /// `None`: no fraction is another number then.
+    /// The value as a program reads it that keeps numbers as doubles, but for whole numbers of 64
+    /// bits; `None`: no number is another one then.
     pub(crate) fn as_doubles(&self) -> Option<Value<'static>> {
         match self {
             Value::Number(number) => number.as_double().map(Value::Number),

@@ -97,21 +97,38 @@ impl<'a> Decimal<'a> {
         (units <= UNITS_MAX).then_some(units)
     }
 
-    /// The shortest number that a double spells which reads this one; `None` if that is this one,
-    /// as for every fraction that a double has ever written. Whole numbers are left alone: there are
-    /// programs enough that keep them exactly.
+    /// The number that a program has which reads this one as a double; `None` if that is this one, as
+    /// for every fraction that a double has ever written. Whole numbers of 64 bits are left alone:
+    /// there are programs enough that keep them exactly, and few that keep larger ones.
     pub(crate) fn as_double(&self) -> Option<Decimal<'static>> {
-        let whole = i64::try_from(self.digits.len()).is_ok_and(|count| self.magnitude >= count);
         let kept = self.digits.len() <= DOUBLE_DIGITS && self.magnitude > -DOUBLE_MAGNITUDE;
-        if whole || kept {
+        if kept || self.is_word() {
             return None;
         }
         let sign = if self.negative { "-" } else { "" };
         let text = format!("{sign}0.{}e{}", self.digits, self.magnitude);
         let double = text.parse::<f64>().ok()?;
-        let shortest = format!("{double:e}");
-        let rounded = Decimal::parse(&shortest).ok()?.into_owned();
+        // A whole double is its value; of a fraction it is the shortest number that stands for it.
+        let spelled = match double.fract() == 0.0 {
+            true => format!("{double:.0}"),
+            false => format!("{double:e}"),
+        };
+        let rounded = Decimal::parse(&spelled).ok()?.into_owned();
         (rounded != *self).then_some(rounded)
+    }
+
+    /// Whether it is a whole number of 64 bits, with a sign or without.
+    fn is_word(&self) -> bool {
+        let Ok(length) = usize::try_from(self.magnitude) else {
+            return false;
+        };
+        // 2^64 has 20 digits.
+        if length > 20 || length < self.digits.len() {
+            return false;
+        }
+        let sign = if self.negative { "-" } else { "" };
+        let text = format!("{sign}{:0<length$}", self.digits);
+        text.parse::<u64>().is_ok() || text.parse::<i64>().is_ok()
     }
 
     /// The same number without the text that it was read from.

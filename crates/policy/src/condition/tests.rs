@@ -142,7 +142,7 @@ fn a_fraction_that_a_double_would_round_across_the_line_leaves_it_undecided() {
         truth(Operator::Eq, "0.1", Some("0.10000000000000001")),
         Truth::Undecided
     );
-    // What a double wrote, and whole numbers, are what they are.
+    // What a double wrote, and whole numbers of 64 bits, are what they are.
     for (operator, value, actual, expected) in [
         (Operator::Eq, "0.1", "0.1", Truth::True),
         (Operator::Eq, "0.3", "0.30000000000000004", Truth::False),
@@ -156,6 +156,50 @@ fn a_fraction_that_a_double_would_round_across_the_line_leaves_it_undecided() {
         (Operator::Lt, "1", "5e-324", Truth::True),
     ] {
         assert_eq!(truth(operator, value, Some(actual)), expected, "{actual}");
+    }
+}
+
+/// Nor by a whole number that only few programs keep.
+#[test]
+fn a_whole_number_of_more_than_64_bits_that_a_double_would_round_across_the_line_is_undecided() {
+    let (above, below) = ("18446744073709551616", "-9223372036854775808");
+    for (operator, value, actual, expected) in [
+        (
+            Operator::Eq,
+            above,
+            "18446744073709551617",
+            Truth::Undecided,
+        ),
+        (
+            Operator::Gt,
+            above,
+            "18446744073709551617",
+            Truth::Undecided,
+        ),
+        (Operator::Gte, above, "18446744073709551617", Truth::True),
+        (
+            Operator::NotIn,
+            "[18446744073709551616]",
+            "18446744073709551617",
+            Truth::Undecided,
+        ),
+        (
+            Operator::Lt,
+            below,
+            "-9223372036854775809",
+            Truth::Undecided,
+        ),
+        (Operator::Lte, below, "-9223372036854775809", Truth::True),
+        // The last ones of 64 bits, and a double of more.
+        (Operator::Eq, above, "18446744073709551615", Truth::False),
+        (Operator::Lt, above, "18446744073709551615", Truth::True),
+        (Operator::Lt, "-9223372036854775807", below, Truth::True),
+        (Operator::Eq, above, above, Truth::True),
+        (Operator::Gt, above, "1e22", Truth::True),
+        (Operator::Eq, "10000000000000000000000", "1e22", Truth::True),
+    ] {
+        let got = truth(operator, value, Some(actual));
+        assert_eq!(got, expected, "{} {actual}", operator.name());
     }
 }
 
