@@ -42,6 +42,8 @@ pub struct Forward<'a> {
     pub verb: Verb,
     pub era: Era,
     pub session: Option<&'a Session>,
+    /// The event after which a stream is taken up, by the upstream's own id.
+    pub last_event: Option<&'a str>,
     /// The method and the parameters of the message, if it has any.
     pub call: Option<(&'a str, Option<Raw<'a>>)>,
     /// The headers that the client sent.
@@ -296,10 +298,8 @@ impl Forward<'_> {
                 HeaderValue::from_str(&session.upstream).ok()?,
             );
         }
-        if self.verb == Verb::Get
-            && let Some(last) = self.client.get(LAST_EVENT_ID)
-        {
-            headers.insert(LAST_EVENT_ID, last.clone());
+        if let Some(last) = self.last_event {
+            headers.insert(LAST_EVENT_ID, HeaderValue::from_str(last).ok()?);
         }
         Some(())
     }

@@ -39,6 +39,9 @@ pub const SESSION_ID_BYTES_MAX: usize = 512;
 /// See [`SESSION_ID_BYTES_MAX`]: base64 of nonce, id and tag, after the version and the key id.
 pub const SEALED_ID_BYTES_MAX: usize = 1_024;
 
+/// The longest id of an event as the upstream minted it. Longer ones are left out of the stream.
+pub const EVENT_ID_BYTES_MAX: usize = 512;
+
 /// The longest id of a task as the upstream minted it. Its seal, which holds the name of the tool
 /// too, fits into [`SEALED_ID_BYTES_MAX`].
 pub const TASK_ID_BYTES_MAX: usize = 512;

@@ -1,5 +1,5 @@
-//! Session ids of the legacy era, and ids of tasks: the client sees a seal over the upstream's id,
-//! bound to server and grant. Any replica with the key opens it; nobody else's grant does. Keeps no
+//! Session ids of the legacy era, ids of the events of their streams, and ids of tasks: the client
+//! sees a seal over the upstream's id, bound to server and grant, that of an event to the session too. Any replica with the key opens it; nobody else's grant does. Keeps no
 //! sessions and no tasks.
 
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use quotum_registry::secret::sealing::SealNonce;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::limits::{
-    SEALED_ID_BYTES_MAX, SESSION_ID_BYTES_MAX, SESSION_KEYS_MAX, TASK_ID_BYTES_MAX,
-    TOOL_NAME_BYTES_MAX,
+    EVENT_ID_BYTES_MAX, SEALED_ID_BYTES_MAX, SESSION_ID_BYTES_MAX, SESSION_KEYS_MAX,
+    TASK_ID_BYTES_MAX, TOOL_NAME_BYTES_MAX,
 };
 use crate::status::Refusal;
 
@@ -71,6 +71,10 @@ const SESSION: Kind = Kind {
     version: "v1",
     label: b"quotum mcp session",
 };
+const EVENT: Kind = Kind {
+    version: "e1",
+    label: b"quotum mcp event",
+};
 const TASK: Kind = Kind {
     version: "t1",
     label: b"quotum mcp task",
@@ -112,18 +116,43 @@ impl SessionKeys {
         }
         Some(Session {
             upstream: upstream.to_owned(),
-            sealed: self.seal_text(SESSION, server, grant, upstream)?,
+            sealed: self.seal_text(SESSION, &[server, grant], upstream)?,
         })
     }
 
     /// Opens what a client sent, for this server and this grant and no other.
     pub fn open(&self, server: &str, grant: &str, sealed: &str) -> Result<Session, Refusal> {
-        let upstream = self.open_text(SESSION, server, grant, sealed);
+        let upstream = self.open_text(SESSION, &[server, grant], sealed);
         let upstream = upstream.filter(|upstream| is_session_id(upstream));
         Ok(Session {
             upstream: upstream.ok_or(Refusal::SessionUnknown)?,
             sealed: sealed.to_owned(),
         })
+    }
+
+    /// Seals the id of an event in a session's stream. `None`: no client could send it back.
+    pub fn seal_event(
+        &self,
+        (server, grant): (&str, &str),
+        session: &Session,
+        upstream: &str,
+    ) -> Option<String> {
+        if !is_event_id(upstream) {
+            return None;
+        }
+        self.seal_text(EVENT, &[server, grant, &session.upstream], upstream)
+    }
+
+    /// Opens the id of an event for this server, this grant and this session and no other.
+    pub fn open_event(
+        &self,
+        (server, grant): (&str, &str),
+        session: &Session,
+        sealed: &str,
+    ) -> Result<String, Refusal> {
+        let upstream = self.open_text(EVENT, &[server, grant, &session.upstream], sealed);
+        let upstream = upstream.filter(|upstream| is_event_id(upstream));
+        upstream.ok_or(Refusal::EventIdUnknown)
     }
 
     /// Seals the id of the task that a call of `tool` has become. `None`: it is no task id.
@@ -135,13 +164,13 @@ impl SessionKeys {
         Some(Task {
             tool: tool.to_owned(),
             upstream: upstream.to_owned(),
-            sealed: self.seal_text(TASK, server, grant, &plain)?,
+            sealed: self.seal_text(TASK, &[server, grant], &plain)?,
         })
     }
 
     /// Opens a task id for this server and this grant and no other.
     pub fn open_task(&self, server: &str, grant: &str, sealed: &str) -> Result<Task, Refusal> {
-        let plain = self.open_text(TASK, server, grant, sealed);
+        let plain = self.open_text(TASK, &[server, grant], sealed);
         let plain = plain.ok_or(Refusal::TaskUnknown)?;
         let parts = plain.split_once(TASK_SEPARATOR);
         let (tool, upstream) = parts.ok_or(Refusal::TaskUnknown)?;
@@ -152,11 +181,11 @@ impl SessionKeys {
         })
     }
 
-    fn seal_text(&self, kind: Kind, server: &str, grant: &str, plain: &str) -> Option<String> {
+    fn seal_text(&self, kind: Kind, bound: &[&str], plain: &str) -> Option<String> {
         let mut nonce = [0; SealNonce::BYTES];
         self.random.fill(&mut nonce).ok()?;
         let key = &self.keys[0];
-        let context = context(kind, &key.id, server, grant);
+        let context = context(kind, &key.id, bound);
         let sealing = key.key.sessions();
         let sealed = sealing
             .seal(SealNonce(nonce), &context, plain.as_bytes())
@@ -165,7 +194,7 @@ impl SessionKeys {
         Some(format!("{}.{}.{sealed}", kind.version, key.id))
     }
 
-    fn open_text(&self, kind: Kind, server: &str, grant: &str, sealed: &str) -> Option<String> {
+    fn open_text(&self, kind: Kind, bound: &[&str], sealed: &str) -> Option<String> {
         if sealed.len() > SEALED_ID_BYTES_MAX {
             return None;
         }
@@ -175,7 +204,7 @@ impl SessionKeys {
             .split_once('.')?;
         let key = self.keys.iter().find(|key| key.id == key_id)?;
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(bytes).ok()?;
-        let context = context(kind, key_id, server, grant);
+        let context = context(kind, key_id, bound);
         let plain = key.key.sessions().open(&context, &bytes).ok()?;
         Some(std::str::from_utf8(&plain).ok()?.to_owned())
     }
@@ -188,9 +217,9 @@ pub fn looks_like_sealed_task(text: &str) -> bool {
 }
 
 /// What a seal is bound to. Lengths stand before the names, so that no two contexts are equal.
-fn context(kind: Kind, key_id: &str, server: &str, grant: &str) -> Vec<u8> {
+fn context(kind: Kind, key_id: &str, bound: &[&str]) -> Vec<u8> {
     let mut context = kind.label.to_vec();
-    for part in [kind.version, key_id, server, grant] {
+    for part in [kind.version, key_id].iter().chain(bound) {
         context.extend_from_slice(&(part.len() as u64).to_be_bytes());
         context.extend_from_slice(part.as_bytes());
     }
@@ -200,6 +229,12 @@ fn context(kind: Kind, key_id: &str, server: &str, grant: &str) -> Vec<u8> {
 /// Any text of bounded length.
 fn is_task_id(id: &str) -> bool {
     (1..=TASK_ID_BYTES_MAX).contains(&id.len())
+}
+
+/// What a header can carry, of bounded length.
+fn is_event_id(id: &str) -> bool {
+    let is_visible = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+    (1..=EVENT_ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(is_visible)
 }
 
 /// Visible ASCII of bounded length, as the protocol demands.

@@ -42,7 +42,9 @@ enum Line<'a> {
     Data(&'a [u8]),
     /// The type of the event.
     Event(&'a [u8]),
-    /// `id`, `retry` or a comment.
+    /// What a reader resumes after.
+    Id(&'a [u8]),
+    /// `retry` or a comment.
     Kept,
     /// A field that readers ignore.
     Unknown,
@@ -174,12 +176,43 @@ impl Event {
         self.lines().any(|(line, _)| line == Line::Unknown)
     }
 
+    /// The id as its reader gets it: the last one counts, and none that has a NUL. `None`: there is no
+    /// such line.
+    pub fn id(&self) -> Option<&[u8]> {
+        let ids = self.lines().filter_map(|(line, _)| match line {
+            Line::Id(id) if !id.contains(&0) => Some(id),
+            _ => None,
+        });
+        ids.last()
+    }
+
+    /// The event with another id, or with none. An id has no line end.
+    pub fn with_id(&self, id: Option<&str>) -> Self {
+        let mut written = BytesMut::with_capacity(self.raw.len() + 16);
+        if let Some(id) = id {
+            written.extend_from_slice(b"id: ");
+            written.extend_from_slice(id.as_bytes());
+            written.extend_from_slice(b"\n");
+        }
+        let others = self
+            .lines()
+            .filter(|(line, _)| !matches!(line, Line::Id(_)));
+        for (_, text) in others {
+            written.extend_from_slice(text);
+            written.extend_from_slice(b"\n");
+        }
+        written.extend_from_slice(b"\n");
+        Self {
+            raw: written.freeze(),
+        }
+    }
+
     /// The event with other data, or with none: its id, `retry` and comments stay as they are.
     pub fn with_data(&self, data: Option<&[u8]>) -> Bytes {
         let mut written = BytesMut::with_capacity(self.raw.len() + 16);
         for (line, text) in self.lines() {
             let kept = match line {
-                Line::Kept => true,
+                Line::Id(_) | Line::Kept => true,
                 Line::Event(_) => data.is_some(),
                 Line::Data(_) | Line::Unknown => false,
             };
@@ -222,7 +255,8 @@ impl<'a> Line<'a> {
         match field {
             b"data" => Self::Data(value),
             b"event" => Self::Event(value),
-            b"" | b"id" | b"retry" => Self::Kept,
+            b"id" => Self::Id(value),
+            b"" | b"retry" => Self::Kept,
             _ => Self::Unknown,
         }
     }

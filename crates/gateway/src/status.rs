@@ -69,6 +69,7 @@ pub enum Refusal {
     SessionUnknown,
     SessionMissing,
     EventIdWithoutSession,
+    EventIdUnknown,
     // The method.
     MethodForbidden,
     MethodForbiddenModern,
@@ -285,6 +286,12 @@ impl Refusal {
                 bad,
                 INVALID_REQUEST,
                 "Last-Event-ID needs an Mcp-Session-Id",
+            ),
+            Self::EventIdUnknown => (
+                Stage::Session,
+                bad,
+                INVALID_REQUEST,
+                "Last-Event-ID is no event of this session",
             ),
             Self::MethodForbidden | Self::TasksOff => {
                 (Stage::Method, S::OK, METHOD_NOT_FOUND, "Method not found")

@@ -112,11 +112,16 @@ impl<C: Counters> Inner<C> {
             Ok(understood) => understood,
             Err(refusal) => return self.refuse(&refusal, Caller::NoAnswer),
         };
+        let last_event = match self.last_event(verb, head, grant, session.as_ref()) {
+            Ok(last_event) => last_event,
+            Err(refusal) => return self.refuse(&refusal, Caller::NoAnswer),
+        };
         let forward = Forward {
             server: &grant.server,
             verb,
             era,
             session: session.as_ref(),
+            last_event: last_event.as_deref(),
             call: None,
             client: &head.headers,
             body: &Bytes::new(),
@@ -178,11 +183,28 @@ impl<C: Counters> Inner<C> {
         if session.is_none() && verb == Verb::Delete {
             return Err(Refusal::SessionMissing);
         }
-        // Event ids are the upstream's, and it knows one caller: the gateway.
-        if session.is_none() && headers::text(&head.headers, &LAST_EVENT_ID)?.is_some() {
-            return Err(Refusal::EventIdWithoutSession);
-        }
         Ok((era, session))
+    }
+
+    /// The event after which a client takes up a stream of its session, by the upstream's id: the
+    /// upstream knows one caller, the gateway, and may find an event of any of its streams.
+    fn last_event(
+        &self,
+        verb: Verb,
+        head: &Parts,
+        grant: &Grant,
+        session: Option<&Session>,
+    ) -> Result<Option<String>, Refusal> {
+        let Some(sealed) = headers::text(&head.headers, &LAST_EVENT_ID)? else {
+            return Ok(None);
+        };
+        let session = session.ok_or(Refusal::EventIdWithoutSession)?;
+        if verb != Verb::Get {
+            return Ok(None);
+        }
+        let owner = (grant.server.spec.name.as_str(), grant.id.as_str());
+        let keys = &self.config.session_keys;
+        keys.open_event(owner, session, sealed).map(Some)
     }
 
     /// The session that a request of the legacy era names. The modern era has none.
@@ -298,6 +320,7 @@ impl Understood<'_> {
             verb: Verb::Post,
             era: self.era,
             session: self.session.as_ref(),
+            last_event: None,
             call: self.message.call(),
             client: &self.head.headers,
             body: self.body,

@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::ending::Ending;
-use super::stream::Relay;
+use super::stream::{Relay, Resumption};
 use super::{Audience, SILENCE, Settling};
 use crate::answer::{self, Body, Caller};
 use crate::headers::{self, MCP_SESSION_ID, media_type};
@@ -74,10 +74,10 @@ impl Reply {
         }
         let mut headers = HeaderMap::new();
         headers::copy_to_client(&head.headers, &mut headers);
-        if self.put_session(&head.headers, &mut headers).is_err() {
+        let Ok(session) = self.put_session(&head.headers, &mut headers) else {
             self.settling.settle(End::Unknown);
             return self.refuse(&Refusal::UpstreamUnreadable);
-        }
+        };
         let content = content(&head.headers);
         // In its own words: what was inspected as UTF-8 is not to be read as anything else.
         if let Some(form) = content.form() {
@@ -90,9 +90,10 @@ impl Reply {
                     audience,
                     ending,
                     settling,
-                    ..
+                    sessions: SessionContext { keys, .. },
                 } = self;
-                let relay = Relay::new(body, inspector, audience, ending, settling);
+                let resumption = session.map(|session| Resumption { keys, session });
+                let relay = Relay::new(body, inspector, audience, ending, settling, resumption);
                 let mut response = Response::new(relay.into_body());
                 *response.status_mut() = status;
                 *response.headers_mut() = headers;
@@ -161,30 +162,31 @@ impl Reply {
     }
 
     /// The id that an answer to `initialize` mints is sealed; any other is the client's own, or
-    /// does not cross.
-    fn put_session(&self, upstream: &HeaderMap, client: &mut HeaderMap) -> Result<(), Refusal> {
+    /// does not cross. Gives the session that the answer is in.
+    fn put_session(
+        &self,
+        upstream: &HeaderMap,
+        client: &mut HeaderMap,
+    ) -> Result<Option<Session>, Refusal> {
         let unreadable = |_| Refusal::UpstreamUnreadable;
         let Some(id) = headers::text(upstream, &MCP_SESSION_ID).map_err(unreadable)? else {
-            return Ok(());
+            return Ok(self.sessions.current.clone());
         };
-        let current = self
-            .sessions
-            .current
-            .as_ref()
-            .filter(|session| session.upstream == id);
-        let sealed = match current {
-            Some(session) => session.sealed.clone(),
+        let current = self.sessions.current.as_ref();
+        let session = match current.filter(|session| session.upstream == id) {
+            Some(session) => session.clone(),
             None if self.sessions.may_mint => {
                 let grant = &self.audience.grant;
                 let server = grant.server.spec.name.as_str();
                 let sealed = self.sessions.keys.seal(server, grant.id.as_str(), id);
-                sealed.ok_or(Refusal::UpstreamUnreadable)?.sealed
+                sealed.ok_or(Refusal::UpstreamUnreadable)?
             }
-            None => return Ok(()),
+            None => return Ok(current.cloned()),
         };
-        let value = HeaderValue::from_str(&sealed).map_err(|_| Refusal::UpstreamUnreadable)?;
+        let value =
+            HeaderValue::from_str(&session.sealed).map_err(|_| Refusal::UpstreamUnreadable)?;
         client.insert(MCP_SESSION_ID, value);
-        Ok(())
+        Ok(Some(session))
     }
 
     fn settle_status(&mut self, status: StatusCode) {

@@ -14,6 +14,7 @@ use super::ending::{Ending, Standing};
 use super::{Audience, SILENCE, Settling};
 use crate::answer::{self, Body};
 use crate::inspect::Inspector;
+use crate::session::{Session, SessionKeys};
 use crate::settle::End;
 use crate::sse::{Event, EventTooLarge, Splitter, encode_message};
 use crate::status::{INTERNAL_ERROR, Refusal};
@@ -25,8 +26,15 @@ pub struct Relay {
     pub audience: Audience,
     pub ending: Ending,
     pub settling: Settling,
+    pub resumption: Option<Resumption>,
     state: State,
     splitter: Splitter,
+}
+
+/// The session in which a client may resume a stream, and what its events' ids are sealed with.
+pub struct Resumption {
+    pub keys: SessionKeys,
+    pub session: Session,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +56,7 @@ impl Relay {
         audience: Audience,
         ending: Ending,
         settling: Settling,
+        resumption: Option<Resumption>,
     ) -> Self {
         let splitter = Splitter::new();
         Self {
@@ -56,6 +65,7 @@ impl Relay {
             audience,
             ending,
             settling,
+            resumption,
             state: State::Open,
             splitter,
         }
@@ -106,20 +116,37 @@ impl Relay {
         let Some(first) = self.splitter.next_event()? else {
             return Ok(None);
         };
-        let first = self.pass(&first);
+        let first = self.pass(first);
         let Some(second) = self.splitter.next_event()? else {
             return Ok(Some(first));
         };
         let mut piece = BytesMut::from(&first[..]);
-        piece.extend_from_slice(&self.pass(&second));
+        piece.extend_from_slice(&self.pass(second));
         while let Some(event) = self.splitter.next_event()? {
-            piece.extend_from_slice(&self.pass(&event));
+            piece.extend_from_slice(&self.pass(event));
         }
         Ok(Some(piece.freeze()))
     }
 
+    /// The event under an id that only its own session can resume after. What has none, or none that
+    /// could be sent back, is resumed after an earlier event.
+    fn seal_id(&self, event: Event) -> Event {
+        let id = event.id().filter(|id| !id.is_empty());
+        let (Some(id), Some(resumption)) = (id, &self.resumption) else {
+            return event;
+        };
+        let grant = &self.audience.grant;
+        let owner = (grant.server.spec.name.as_str(), grant.id.as_str());
+        let sealed = std::str::from_utf8(id).ok().and_then(|id| {
+            let Resumption { keys, session } = resumption;
+            keys.seal_event(owner, session, id)
+        });
+        event.with_id(sealed.as_deref())
+    }
+
     /// An event as the client may have it.
-    fn pass(&mut self, event: &Event) -> Bytes {
+    fn pass(&mut self, event: Event) -> Bytes {
+        let event = self.seal_id(event);
         let data = event.data().filter(|data| !data.is_empty());
         let Some(data) = data else {
             return if event.has_unknown_lines() {

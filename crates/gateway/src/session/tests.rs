@@ -151,3 +151,46 @@ fn keys_have_distinct_plain_ids() {
         Err(SessionKeysError::Id(_))
     ));
 }
+
+#[test]
+fn an_event_is_known_in_its_own_session_only() {
+    let all = keys(&[("a", 1)]);
+    let owner = ("files", "g1");
+    let session = all.seal("files", "g1", "upstream-1").expect("sealed");
+    let sealed = all.seal_event(owner, &session, "7 of 9").expect("sealed");
+    assert_eq!(
+        all.open_event(owner, &session, &sealed).as_deref(),
+        Ok("7 of 9")
+    );
+    let other = all.seal("files", "g1", "upstream-2").expect("sealed");
+    for (owner, session) in [
+        (owner, &other),
+        (("files", "g2"), &session),
+        (("mail", "g1"), &session),
+    ] {
+        let opened = all.open_event(owner, session, &sealed);
+        assert_eq!(opened, Err(Refusal::EventIdUnknown));
+    }
+    for foreign in ["7 of 9", "", &session.sealed, &sealed.replace("e1", "v1")] {
+        let opened = all.open_event(owner, &session, foreign);
+        assert_eq!(opened, Err(Refusal::EventIdUnknown), "{foreign}");
+    }
+    // An event opens as no session either.
+    assert_eq!(
+        all.open("files", "g1", &sealed),
+        Err(Refusal::SessionUnknown)
+    );
+}
+
+#[test]
+fn an_event_id_that_no_header_carries_has_no_seal() {
+    let all = keys(&[("a", 1)]);
+    let session = all.seal("files", "g1", "upstream-1").expect("sealed");
+    let longest = "x".repeat(EVENT_ID_BYTES_MAX);
+    let sealed = all.seal_event(("files", "g1"), &session, &longest);
+    let sealed = sealed.expect("sealed");
+    assert!(all.open_event(("files", "g1"), &session, &sealed).is_ok());
+    for id in ["", "a\tb", "\u{e9}", &format!("{longest}x")] {
+        assert_eq!(all.seal_event(("files", "g1"), &session, id), None, "{id}");
+    }
+}

@@ -107,6 +107,20 @@ fn other_data_leaves_id_retry_and_comments_alone() {
 }
 
 #[test]
+fn another_id_takes_the_place_of_all_that_were_there() {
+    let all = events(&[b": c\r\nid:7\r\nid: 8\r\nid: \0\r\nretry: 5\r\nx: y\r\ndata: a\r\n\r\n"]);
+    assert_eq!(all[0].id(), Some(&b"8"[..]));
+    let (named, unnamed) = (all[0].with_id(Some("z")), all[0].with_id(None));
+    let rest = ": c\nretry: 5\nx: y\ndata: a\n\n";
+    assert_eq!(*named.raw(), format!("id: z\n{rest}"));
+    assert_eq!(*unnamed.raw(), *rest);
+    assert_eq!((named.id(), unnamed.id()), (Some(&b"z"[..]), None));
+    assert_eq!(data(&[named]), [b"a"]);
+    let ids = events(&[b"id\n\ndata: a\n\n"]);
+    assert_eq!((ids[0].id(), ids[1].id()), (Some(&b""[..]), None));
+}
+
+#[test]
 fn an_event_beyond_the_bound_is_refused_before_it_is_complete() {
     let mut splitter = Splitter::with_bound(16);
     splitter.push(b"data: 0123\n\n");
@@ -183,6 +197,11 @@ proptest! {
             let json = json.replace('\r', "");
             let rewritten = events(&[&event.with_data(Some(json.as_bytes()))]);
             prop_assert_eq!(data(&rewritten), vec![json.into_bytes()]);
+            // Another id changes nothing else.
+            let named = events(&[event.with_id(Some("z")).raw()]);
+            prop_assert_eq!(named[0].id(), Some(&b"z"[..]));
+            prop_assert_eq!(named[0].data(), event.data());
+            prop_assert_eq!(named[0].is_message(), event.is_message());
         }
     }
 }

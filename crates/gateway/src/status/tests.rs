@@ -25,6 +25,7 @@ fn every_refusal_of_a_message_carries_a_code_and_is_no_success_by_accident() {
         (Refusal::PostOnly, 405, Some(INVALID_REQUEST)),
         (Refusal::SessionUnknown, 404, Some(INVALID_REQUEST)),
         (Refusal::SessionMissing, 400, Some(INVALID_REQUEST)),
+        (Refusal::EventIdUnknown, 400, Some(INVALID_REQUEST)),
         (Refusal::MethodForbidden, 200, Some(METHOD_NOT_FOUND)),
         (Refusal::MethodForbiddenModern, 404, Some(METHOD_NOT_FOUND)),
         (Refusal::NotificationForbidden, 400, Some(METHOD_NOT_FOUND)),

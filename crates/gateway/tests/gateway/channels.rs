@@ -95,15 +95,18 @@ async fn a_replayed_stream_is_filtered() {
         .header("mcp-session-id")
         .expect("a session")
         .to_owned();
-    let replay = |session: &str| {
-        Ask::new("GET")
-            .header("Mcp-Session-Id", session)
-            .header("Last-Event-ID", "8")
-    };
-    let answer = replay(&session).send(rig.address).await;
-    assert_eq!(answer.body, format!("id: 9\ndata: {KEPT}\n\n"));
-    assert_eq!(upstream.seen()[1].header("last-event-id"), Some("8"));
-    assert_eq!(upstream.seen()[1].header("mcp-session-id"), Some("s-1"));
+    let stream = || Ask::new("GET").header("Mcp-Session-Id", &session);
+    let answer = stream().send(rig.address).await;
+    let id = answer.body.lines().next().expect("a line");
+    let id = id.strip_prefix("id: ").expect("an id");
+    assert_eq!(answer.body, format!("id: {id}\ndata: {KEPT}\n\n"));
+    let replayed = stream().header("Last-Event-ID", id).send(rig.address).await;
+    assert!(
+        replayed.body.ends_with(&format!("\ndata: {KEPT}\n\n")),
+        "{replayed:?}"
+    );
+    assert_eq!(upstream.seen()[2].header("last-event-id"), Some("9"));
+    assert_eq!(upstream.seen()[2].header("mcp-session-id"), Some("s-1"));
     let unbound = Ask::new("GET")
         .header("Last-Event-ID", "8")
         .send(rig.address)

@@ -142,13 +142,14 @@ async fn nobody_waits_for_a_body_that_is_too_large() {
     assert_eq!(statuses(&said), ["413"], "{said}");
 }
 
-/// The client's own position in a stream goes to the upstream as it is, and only in a session.
+/// The position in a stream is taken from the session that it was given to, and from no other.
 #[tokio::test]
 async fn a_stream_is_taken_up_where_it_broke_off() {
     let upstream = Upstream::start(|seen: &Seen| {
         if seen.json()["method"] == "initialize" {
             let mut answer = text(200, "application/json", r#"{"jsonrpc":"2.0","id":1,"result":{}}"#);
-            answer.headers_mut().insert("mcp-session-id", "up".parse().expect("id"));
+            let session = seen.json()["params"]["session"].to_string();
+            answer.headers_mut().insert("mcp-session-id", session.parse().expect("id"));
             return Scripted::Now(answer);
         }
         match seen.header("last-event-id") {
@@ -160,19 +161,50 @@ async fn a_stream_is_taken_up_where_it_broke_off() {
     })
     .await;
     let rig = Rig::start(&upstream.url).await;
-    let first = Ask::post(r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#);
-    let first = first.send(rig.address).await;
-    let session = first
-        .header("mcp-session-id")
-        .expect("a session")
-        .to_owned();
-    let get = || Ask::new("GET").header("Mcp-Session-Id", &session);
-    assert_eq!(
-        get().send(rig.address).await.body,
-        "id: 1\nretry: 10\ndata:\n\n"
+    let mut sessions = Vec::new();
+    for session in 1..=2 {
+        let message = json!({
+            "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": { "session": session }
+        });
+        let opened = Ask::post(message.to_string()).send(rig.address).await;
+        sessions.push(
+            opened
+                .header("mcp-session-id")
+                .expect("a session")
+                .to_owned(),
+        );
+    }
+    let get = || Ask::new("GET").header("Mcp-Session-Id", &sessions[0]);
+    // What the upstream calls 1 has another name here, and what follows it has yet another.
+    let begun = get().send(rig.address).await;
+    let id = event_id(&begun.body);
+    assert_eq!(begun.body, format!("id: {id}\nretry: 10\ndata:\n\n"));
+    assert!(id.starts_with("e1."), "{id}");
+    let resumed = get().header("Last-Event-ID", &id).send(rig.address).await;
+    let next = event_id(&resumed.body);
+    assert!(
+        resumed.body.starts_with(&format!("id: {next}\ndata: {{")),
+        "{resumed:?}"
     );
-    let resumed = get().header("Last-Event-ID", "1").send(rig.address).await;
-    assert!(resumed.body.starts_with("id: 1+\ndata: {"), "{resumed:?}");
+    let resumed = get().header("Last-Event-ID", &next).send(rig.address).await;
+    assert_eq!(resumed.status, 200);
+    let positions: Vec<_> = upstream.seen()[2..]
+        .iter()
+        .map(|seen| seen.header("last-event-id").map(str::to_owned))
+        .collect();
+    assert_eq!(
+        positions,
+        [None, Some("1".to_owned()), Some("1+".to_owned())]
+    );
+    // Neither one's own, nor another session's.
+    for (session, position) in [(0, "1"), (1, &*id), (0, "e1.a.AAAA")] {
+        let answer = Ask::new("GET")
+            .header("Mcp-Session-Id", &sessions[session])
+            .header("Last-Event-ID", position)
+            .send(rig.address)
+            .await;
+        assert_eq!(answer.status, 400, "{position}: {answer:?}");
+    }
     let without = Ask::new("GET")
         .header("Last-Event-ID", "1")
         .send(rig.address)
@@ -182,7 +214,13 @@ async fn a_stream_is_taken_up_where_it_broke_off() {
         .header("Last-Event-ID", "1")
         .header("Last-Event-ID", "2");
     assert_eq!(twice.send(rig.address).await.status, 400);
-    assert_eq!(upstream.seen().len(), 3);
+    assert_eq!(upstream.seen().len(), 5);
+}
+
+/// The id of the first event of a stream.
+fn event_id(stream: &str) -> String {
+    let line = stream.lines().find_map(|line| line.strip_prefix("id: "));
+    line.expect("an id").to_owned()
 }
 
 /// A stream that its client leaves ends at the upstream; another one begins at once.
