@@ -11,6 +11,7 @@
 //! * [`report`]: the result. [`failure`]: what can go wrong. [`limits`]: every named maximum.
 
 mod arguments;
+mod carrier;
 mod cpu;
 mod failure;
 mod keys;

@@ -1,7 +1,5 @@
 //! `native-stream`: one stream of decisions, on a connection of its own.
 
-use std::time::Instant;
-
 use http::uri::PathAndQuery;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -10,10 +8,12 @@ use tonic::client::Grpc;
 use tonic::{Request, Status, Streaming};
 
 use crate::arguments::Nodes;
+use crate::carrier::{Carrier, drive};
 use crate::failure::Failure;
-use crate::lane::{Lane, Next, Order};
+use crate::lane::{Lane, Order};
 use crate::leader::{answer, connect, open_epoch};
 use crate::limits::{ASK_TIMEOUT, BODY_BYTES_MAX};
+use crate::tally::Counted;
 use crate::timer::Timer;
 use crate::wire::{DecideCodec, Decision, Writer};
 
@@ -22,9 +22,15 @@ const DECIDE: PathAndQuery = PathAndQuery::from_static("/quotum.counter.v1.Count
 /// An open stream.
 #[derive(Debug)]
 pub(crate) struct Link {
+    flow: Flow,
+    timer: Timer,
+}
+
+/// Its two directions.
+#[derive(Debug)]
+struct Flow {
     orders: mpsc::Sender<Order>,
     answers: Streaming<Decision>,
-    timer: Timer,
 }
 
 // === impl Link ===
@@ -48,44 +54,32 @@ impl Link {
             ready.map_err(|error| Status::unavailable(error.to_string()))?;
             grpc.streaming(request, DECIDE, codec).await
         });
+        let answers = answer(leader, opened.await)?;
         Ok(Self {
-            orders,
-            answers: answer(leader, opened.await)?,
+            flow: Flow { orders, answers },
             timer: Timer::new()?,
         })
     }
 
     /// Moves the messages of `lane` until it is over and everything is answered.
     pub(crate) async fn drive(&mut self, lane: &mut Lane) -> Result<(), Failure> {
-        loop {
-            let next = loop {
-                match lane.next(Instant::now()) {
-                    Next::Send(order) => self.send(order)?,
-                    other => break other,
-                }
-            };
-            if next == Next::Over && lane.is_idle() {
-                return Ok(());
-            }
-            let due = match next {
-                Next::Wait(due) => Some(due),
-                _ => None,
-            };
-            tokio::select! {
-                biased;
-                answer = self.answers.message() => {
-                    let answer = answer.map_err(|status| Failure::StreamEnded(status.to_string()))?;
-                    let ended = || Failure::StreamEnded("the node closed it".to_owned());
-                    let answer = answer.ok_or_else(ended)?;
-                    lane.answer(answer.tag, Instant::now(), answer.count(lane.batch()));
-                }
-                waited = self.timer.until(due.unwrap_or_else(Instant::now)), if due.is_some() => waited?,
-            }
-        }
+        drive(&mut self.flow, &mut self.timer, lane).await
     }
+}
 
-    fn send(&self, order: Order) -> Result<(), Failure> {
+// === impl Flow ===
+
+impl Carrier for Flow {
+    fn send(&mut self, order: Order) -> Result<(), Failure> {
         let sent = self.orders.try_send(order);
         sent.map_err(|_| Failure::StreamEnded("the connection is lost".to_owned()))
+    }
+
+    async fn answer(&mut self, batch: u64) -> Result<(u64, Counted), Failure> {
+        let answer = self.answers.message().await;
+        let answer = answer.map_err(|status| Failure::StreamEnded(status.to_string()))?;
+        let ended = || Failure::StreamEnded("the node closed it".to_owned());
+        let answer = answer.ok_or_else(ended)?;
+        Ok((answer.tag, answer.count(batch)))
     }
 }

@@ -1,18 +1,15 @@
 //! `native-unary` and `envoy`: decisions one at a time, many at once on one connection.
 
-use std::time::Instant;
-
 use bytes::Bytes;
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use http::uri::PathAndQuery;
 use tonic::client::Grpc;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
 use crate::arguments::Nodes;
+use crate::carrier::{Carrier, Flights, drive};
 use crate::failure::{Failure, line};
-use crate::lane::{Lane, Next, Order};
+use crate::lane::{Lane, Order};
 use crate::leader::{connect, open_epoch};
 use crate::tally::Counted;
 use crate::timer::Timer;
@@ -25,10 +22,17 @@ const ACQUIRE: PathAndQuery = PathAndQuery::from_static("/quotum.counter.v1.Coun
 /// An open connection.
 #[derive(Debug)]
 pub(crate) struct Link {
+    asking: Asking,
+    timer: Timer,
+}
+
+/// Who asks, and what is in flight.
+#[derive(Debug)]
+struct Asking {
     grpc: Grpc<Channel>,
     writer: Writer,
-    timer: Timer,
     api: Api,
+    flights: Flights<(u64, Counted)>,
 }
 
 /// What is asked.
@@ -45,12 +49,7 @@ impl Link {
     pub(crate) async fn open(nodes: &Nodes, leader: &str, seed: u64) -> Result<Self, Failure> {
         let channel = connect(leader, &nodes.tls).await?;
         let epoch = open_epoch(&channel, leader, nodes.shard).await?;
-        Ok(Self {
-            grpc: Grpc::new(channel),
-            writer: Writer::new(nodes, epoch, 1, seed),
-            timer: Timer::new()?,
-            api: Api::Native,
-        })
+        Self::new(channel, Writer::new(nodes, epoch, 1, seed), Api::Native)
     }
 
     /// Opens a connection to a service of Envoy's API.
@@ -59,56 +58,49 @@ impl Link {
         address: &str,
         seed: u64,
     ) -> Result<Self, Failure> {
+        let channel = connect(address, &nodes.tls).await?;
+        Self::new(channel, Writer::of_envoy(nodes.keys, seed), Api::Envoy)
+    }
+
+    fn new(channel: Channel, writer: Writer, api: Api) -> Result<Self, Failure> {
         Ok(Self {
-            grpc: Grpc::new(connect(address, &nodes.tls).await?),
-            writer: Writer::of_envoy(nodes.keys, seed),
+            asking: Asking {
+                grpc: Grpc::new(channel),
+                writer,
+                api,
+                flights: Flights::new(),
+            },
             timer: Timer::new()?,
-            api: Api::Envoy,
         })
     }
 
-    fn ask(&mut self, order: Order) -> impl Future<Output = (u64, Counted)> + use<> {
+    /// Moves the requests of `lane` until it is over and everything is answered.
+    pub(crate) async fn drive(&mut self, lane: &mut Lane) -> Result<(), Failure> {
+        drive(&mut self.asking, &mut self.timer, lane).await
+    }
+}
+
+// === impl Asking ===
+
+impl Carrier for Asking {
+    fn send(&mut self, order: Order) -> Result<(), Failure> {
         let (grpc, api, ordinal) = (self.grpc.clone(), self.api, order.ordinal);
         let message = match api {
             Api::Native => self.writer.acquire(order),
             Api::Envoy => self.writer.should_rate_limit(),
         };
-        async move {
+        self.flights.begin(async move {
             let counted = match api {
                 Api::Native => ask::<Acquired>(grpc, message, ACQUIRE).await,
                 Api::Envoy => ask::<RateLimited>(grpc, message, SHOULD_RATE_LIMIT).await,
             };
             (ordinal, counted)
-        }
+        });
+        Ok(())
     }
 
-    /// Moves the requests of `lane` until it is over and everything is answered.
-    pub(crate) async fn drive(&mut self, lane: &mut Lane) -> Result<(), Failure> {
-        let mut flights = FuturesUnordered::new();
-        loop {
-            let next = loop {
-                match lane.next(Instant::now()) {
-                    Next::Send(order) => {
-                        flights.push(self.ask(order));
-                    }
-                    other => break other,
-                }
-            };
-            if next == Next::Over && flights.is_empty() {
-                return Ok(());
-            }
-            let due = match next {
-                Next::Wait(due) => Some(due),
-                _ => None,
-            };
-            tokio::select! {
-                biased;
-                Some((ordinal, counted)) = flights.next(), if !flights.is_empty() => {
-                    lane.answer(ordinal, Instant::now(), counted);
-                }
-                waited = self.timer.until(due.unwrap_or_else(Instant::now)), if due.is_some() => waited?,
-            }
-        }
+    async fn answer(&mut self, _batch: u64) -> Result<(u64, Counted), Failure> {
+        Ok(self.flights.next().await)
     }
 }
 
