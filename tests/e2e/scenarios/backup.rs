@@ -176,11 +176,7 @@ fn grant(operator: &Operator, upstream: &Upstream) -> Result<String> {
     });
     let server = json!({ "kind": "Server", "name": SERVER, "url": upstream.url });
     operator.apply(&[server, policy_document("all", &policy)])?;
-    let made = operator.json(&[
-        "grant", "create", "agent", "--server", SERVER, "--policy", "all", "--wait",
-    ])?;
-    let token = made["token"].as_str().map(str::to_owned);
-    token.ok_or_else(|| Failure::new(format!("no token in {made}")))
+    operator.create_grant_on(SERVER, "agent", "all")
 }
 
 /// Calls a tool so many times, each of which must be allowed; gives what is left then.

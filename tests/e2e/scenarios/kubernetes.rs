@@ -150,11 +150,7 @@ impl Deployed {
     }
 
     fn grant(&self, name: &str) -> Result<String> {
-        let made = self.operator.json(&[
-            "grant", "create", name, "--server", SERVER, "--policy", "thirty", "--wait",
-        ])?;
-        let token = made["token"].as_str().map(str::to_owned);
-        token.ok_or_else(|| Failure::new(format!("no token in {made}")))
+        self.operator.create_grant_on(SERVER, name, "thirty")
     }
 
     /// Sessions of one grant, spread over the gateways as a Service spreads connections.

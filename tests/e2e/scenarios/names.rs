@@ -177,11 +177,7 @@ impl<'a> World<'a> {
     }
 
     fn grant(&self, name: &str) -> Result<String> {
-        let made = self.operator().json(&[
-            "grant", "create", name, "--server", SERVER, "--policy", "all", "--wait",
-        ])?;
-        let token = made["token"].as_str().map(str::to_owned);
-        token.ok_or_else(|| Failure::new(format!("no token in {made}")))
+        self.operator().create_grant_on(SERVER, name, "all")
     }
 
     async fn session(&self, token: &str) -> Result<Session> {

@@ -80,15 +80,19 @@ impl Operator {
 
     /// Creates a grant on the server of `dev`; every live gateway knows it when this returns.
     pub fn create_grant(&self, name: &str, policy: &str) -> Result<Grant> {
-        let made = self.json(&[
-            "grant", "create", name, "--server", SERVER, "--policy", policy, "--wait",
-        ])?;
-        let token = made["token"].as_str();
-        let token = token.ok_or_else(|| Failure::new(format!("no token in {made}")))?;
         Ok(Grant {
             name: name.to_owned(),
-            token: token.to_owned(),
+            token: self.create_grant_on(SERVER, name, policy)?,
         })
+    }
+
+    /// The same on any server; gives the token.
+    pub fn create_grant_on(&self, server: &str, name: &str, policy: &str) -> Result<String> {
+        let made = self.json(&[
+            "grant", "create", name, "--server", server, "--policy", policy, "--wait",
+        ])?;
+        let token = made["token"].as_str().map(str::to_owned);
+        token.ok_or_else(|| Failure::new(format!("no token in {made}")))
     }
 
     /// Revokes a grant; no live gateway takes it any more when this returns.

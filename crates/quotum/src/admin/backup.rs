@@ -15,7 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::reach::Cluster as Reached;
 use crate::failure::Failure;
-use crate::limits::LOOK_EVERY;
+use crate::limits::{ADMIN_CALL_MAX, ADMIN_TRANSFER_MAX, LOOK_EVERY};
 use crate::output::{self, Format};
 
 #[cfg(test)]
@@ -33,9 +33,11 @@ pub(crate) async fn backup(cluster: &Reached, file: &Path, format: Format) -> Re
     let mut partial = file.as_os_str().to_owned();
     partial.push(".partial");
     let partial = PathBuf::from(partial);
-    let answer = cluster.members(BackupRequest {}, |mut client, request| async move {
-        client.backup(request).await
-    });
+    let answer = cluster.members(
+        ADMIN_CALL_MAX,
+        BackupRequest {},
+        |mut client, request| async move { client.backup(request).await },
+    );
     let mut chunks = answer.await?;
     let unusable =
         |error: std::io::Error| Failure::failed(partial.display().to_string()).because(&error);
@@ -84,10 +86,14 @@ pub(crate) async fn restore(
 ) -> Result<(), Failure> {
     let head = verify(file)?;
     let progress = progress();
-    let answer = cluster.transfer(file.to_owned(), |mut client, request| {
-        let request = request.map(|file: PathBuf| send(file, accept_over, progress.clone()));
-        async move { client.restore(request).await }
-    });
+    let answer = cluster.members(
+        ADMIN_TRANSFER_MAX,
+        file.to_owned(),
+        |mut client, request| {
+            let request = request.map(|file: PathBuf| send(file, accept_over, progress.clone()));
+            async move { client.restore(request).await }
+        },
+    );
     let id = answer.await?.cluster_id;
     progress.finish_and_clear();
     let taken = timestamp::format(head.taken_at_ms);

@@ -14,6 +14,7 @@ use super::reach::Cluster as Reached;
 use crate::arguments::{Cluster, ClusterTransferLeader};
 use crate::environment::Environment;
 use crate::failure::Failure;
+use crate::limits::ADMIN_CALL_MAX;
 use crate::output::{self, Format};
 
 #[cfg(test)]
@@ -47,17 +48,21 @@ pub(crate) fn run(
 }
 
 async fn status(cluster: &Reached, format: Format) -> Result<(), Failure> {
-    let answer = cluster.members(StatusRequest {}, |mut client, request| async move {
-        client.status(request).await
-    });
+    let answer = cluster.members(
+        ADMIN_CALL_MAX,
+        StatusRequest {},
+        |mut client, request| async move { client.status(request).await },
+    );
     let status = answer.await?;
     output::show(format, || text(&status), &value(&status))
 }
 
 async fn init(cluster: &Reached, format: Format) -> Result<(), Failure> {
-    let answer = cluster.members(InitRequest {}, |mut client, request| async move {
-        client.init(request).await
-    });
+    let answer = cluster.members(
+        ADMIN_CALL_MAX,
+        InitRequest {},
+        |mut client, request| async move { client.init(request).await },
+    );
     let id = answer.await?.cluster_id;
     let text = || format!("cluster {id} of one node; `quotum cluster add` adds others");
     output::show(format, text, &json!({ "cluster_id": id }))
@@ -67,7 +72,7 @@ async fn add(cluster: &Reached, peer_address: &str, format: Format) -> Result<()
     let request = AddRequest {
         peer_address: peer_address.to_owned(),
     };
-    let answer = cluster.members(request, |mut client, request| async move {
+    let answer = cluster.members(ADMIN_CALL_MAX, request, |mut client, request| async move {
         client.add(request).await
     });
     let node = answer.await?.node;
@@ -76,9 +81,11 @@ async fn add(cluster: &Reached, peer_address: &str, format: Format) -> Result<()
 }
 
 async fn remove(cluster: &Reached, node: u64, format: Format) -> Result<(), Failure> {
-    let answer = cluster.members(RemoveRequest { node }, |mut client, request| async move {
-        client.remove(request).await
-    });
+    let answer = cluster.members(
+        ADMIN_CALL_MAX,
+        RemoveRequest { node },
+        |mut client, request| async move { client.remove(request).await },
+    );
     answer.await?;
     let text = || format!("node {node} is removed; its data must not be used again");
     output::show(format, text, &json!({ "node": node }))
@@ -94,7 +101,7 @@ async fn transfer_leader(
         node,
         shard: options.shard.clone().unwrap_or_default(),
     };
-    let answer = cluster.members(request, |mut client, request| async move {
+    let answer = cluster.members(ADMIN_CALL_MAX, request, |mut client, request| async move {
         client.transfer_leader(request).await
     });
     let shards = answer.await?.shards;

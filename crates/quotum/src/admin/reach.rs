@@ -18,7 +18,7 @@ use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::limits::{
     ADMIN_ADDRESSES_MAX, ADMIN_CALL_MAX, ADMIN_CONNECT_MAX, ADMIN_MESSAGE_BYTES_MAX,
-    ADMIN_RETRY_MAX, ADMIN_TRANSFER_MAX, LOOK_EVERY,
+    ADMIN_RETRY_MAX, LOOK_EVERY,
 };
 use crate::secrets;
 use crate::settings::addresses;
@@ -129,31 +129,17 @@ impl Cluster {
         .await
     }
 
-    /// Asks the service of the cluster's members, likewise.
+    /// Asks the service of the cluster's members, likewise. The answer takes `time_max` at most.
     pub(crate) async fn members<T: Clone, U, F>(
         &self,
+        time_max: Duration,
         message: T,
         call: impl Fn(ClusterClient<Channel>, Request<T>) -> F,
     ) -> Result<U, Failure>
     where
         F: Future<Output = Result<Response<U>, Status>>,
     {
-        self.ask(message, ADMIN_CALL_MAX, |channel, request| {
-            call(ClusterClient::new(channel), request)
-        })
-        .await
-    }
-
-    /// The same for what takes as long as there is much of it.
-    pub(crate) async fn transfer<T: Clone, U, F>(
-        &self,
-        message: T,
-        call: impl Fn(ClusterClient<Channel>, Request<T>) -> F,
-    ) -> Result<U, Failure>
-    where
-        F: Future<Output = Result<Response<U>, Status>>,
-    {
-        self.ask(message, ADMIN_TRANSFER_MAX, |channel, request| {
+        self.ask(message, time_max, |channel, request| {
             call(ClusterClient::new(channel), request)
         })
         .await
