@@ -17,6 +17,9 @@ pub const SNAPSHOT_LOG_BYTES: u64 = 64 << 20;
 /// How many entries stay in the log after a snapshot, for followers that are a little behind.
 pub const LOG_KEEP_ENTRIES: u64 = 1_000;
 
+/// The most bytes of these: what is kept is in memory, too.
+pub const LOG_KEEP_BYTES: u64 = 16 << 20;
+
 /// Empty segments kept for reuse.
 pub const SPARE_SEGMENTS_MAX: usize = 2;
 

@@ -19,7 +19,9 @@ use tokio::sync::mpsc;
 
 use crate::clock::RealClock;
 use crate::disk::SharedDisk;
-use crate::limits::{SEGMENT_BYTES, SEGMENT_BYTES_MIN, WRITER_QUEUE_MAX};
+use crate::limits::{
+    LOG_KEEP_BYTES, LOG_KEEP_ENTRIES, SEGMENT_BYTES, SEGMENT_BYTES_MIN, WRITER_QUEUE_MAX,
+};
 use crate::observe::{Unobserved, Watch};
 use crate::raft::{Entry, LogId, Vote};
 
@@ -242,6 +244,24 @@ impl Log {
             total: log.appended_bytes,
             covered: log.appended_bytes.saturating_sub(uncovered),
         }
+    }
+
+    /// The first of the newest entries up to `upto` that are at most [`LOG_KEEP_ENTRIES`], and
+    /// together at most [`LOG_KEEP_BYTES`].
+    pub(crate) fn kept_from(&self, shard: ShardId, upto: u64) -> u64 {
+        let shards = self.shared.shards();
+        let mut from = upto + 1;
+        let mut room = LOG_KEEP_BYTES;
+        let entries = shards.get(&shard).map(|log| log.entries.range(..=upto));
+        let newest = entries.into_iter().flatten().rev();
+        for (index, entry) in newest.take(LOG_KEEP_ENTRIES as usize) {
+            match room.checked_sub(entry_bytes(entry)) {
+                Some(rest) => room = rest,
+                None => break,
+            }
+            from = *index;
+        }
+        from
     }
 
     /// How many times the disk was synced since the start.

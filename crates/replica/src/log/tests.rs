@@ -423,3 +423,32 @@ fn names_and_bytes(disk: &MemoryDisk) -> Vec<(String, Vec<u8>)> {
         .map(|name| (name.clone(), disk.read(&name).unwrap()));
     bytes.collect()
 }
+
+#[test]
+fn what_is_kept_for_followers_has_a_bound_of_entries_and_of_bytes() {
+    run(async {
+        let log = open(&MemoryDisk::new()).await.unwrap();
+        let mut store = log.shard(SHARD);
+        assert_eq!(log.kept_from(SHARD, 7), 8, "there is nothing");
+        let few = (0..10).map(|index| entry(index, 10)).collect();
+        append(&mut store, few).await.unwrap();
+        assert_eq!(log.kept_from(SHARD, 9), 0);
+        let many = (10..LOG_KEEP_ENTRIES + 20).map(|index| entry(index, 10));
+        append(&mut store, many.collect()).await.unwrap();
+        assert_eq!(log.kept_from(SHARD, LOG_KEEP_ENTRIES + 4), 5);
+        // Of large ones, fewer: shared bytes make them cheap here.
+        let payload = Bytes::from(vec![0; LOG_KEEP_BYTES as usize / 3]);
+        let mut shards = log.shared.shards();
+        let entries = &mut shards.get_mut(&SHARD).unwrap().entries;
+        let first = LOG_KEEP_ENTRIES + 20;
+        for index in first..first + 10 {
+            let large = Entry {
+                log_id: log_id(index),
+                payload: EntryPayload::Normal(Payload(payload.clone())),
+            };
+            entries.insert(index, large);
+        }
+        drop(shards);
+        assert_eq!(log.kept_from(SHARD, first + 8), first + 7);
+    });
+}

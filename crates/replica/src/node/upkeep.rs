@@ -12,7 +12,7 @@ use std::time::Duration;
 use openraft::async_runtime::WatchReceiver;
 
 use super::{Node, NodeError};
-use crate::limits::{KEPT_SEGMENTS_MAX, LOG_KEEP_ENTRIES, SNAPSHOT_LOG_BYTES};
+use crate::limits::{KEPT_SEGMENTS_MAX, SNAPSHOT_LOG_BYTES};
 use crate::log::ShardId;
 use crate::propose::Group;
 
@@ -44,6 +44,8 @@ struct Standing {
     applied: Option<u64>,
     /// What the last snapshot covers.
     covered: Option<u64>,
+    /// The first entry that it covers and that is kept for followers a little behind.
+    kept_from: Option<u64>,
     purged: Option<u64>,
     /// The last entry in the oldest segment, if the segments are crowded and it has one.
     in_the_way: Option<u64>,
@@ -72,9 +74,7 @@ impl Since {
             .filter(|last| standing.purged < Some(*last));
         let purge = match in_the_way {
             Some(_) => standing.covered,
-            None => standing
-                .covered
-                .and_then(|covered| covered.checked_sub(LOG_KEEP_ENTRIES)),
+            None => standing.kept_from.and_then(|from| from.checked_sub(1)),
         };
         let uncovered = in_the_way.is_some_and(|last| standing.covered < Some(last));
         let grown = standing.appended_bytes.saturating_sub(self.appended_bytes) >= threshold;
@@ -151,10 +151,12 @@ impl Node {
             let standing = {
                 let metrics = group.raft.metrics();
                 let metrics = metrics.borrow_watched();
+                let covered = metrics.snapshot.map(|id| id.index());
                 Standing {
                     appended_bytes,
                     applied: metrics.last_applied.map(|id| id.index()),
-                    covered: metrics.snapshot.map(|id| id.index()),
+                    covered,
+                    kept_from: covered.map(|upto| self.inner.log.kept_from(group.shard, upto)),
                     purged: metrics.purged.map(|id| id.index()),
                     in_the_way: oldest.get(&group.shard).copied(),
                 }
@@ -185,6 +187,7 @@ mod tests {
             appended_bytes,
             applied: Some(applied),
             covered,
+            kept_from: None,
             purged: None,
             in_the_way: None,
         }
@@ -205,18 +208,19 @@ mod tests {
     #[test]
     fn what_a_follower_a_little_behind_may_need_is_kept() {
         let mut since = Since::default();
-        let purge = |since: &mut Since, covered, purged| {
+        let purge = |since: &mut Since, kept_from, purged| {
             let standing = Standing {
+                kept_from: Some(kept_from),
                 purged,
-                ..standing(10, covered, Some(covered))
+                ..standing(10, 1_000, Some(1_000))
             };
             since.due(standing, THRESHOLD).purge
         };
-        assert_eq!(purge(&mut since, LOG_KEEP_ENTRIES - 1, None), None);
-        assert_eq!(purge(&mut since, LOG_KEEP_ENTRIES + 5, None), Some(5));
-        assert_eq!(purge(&mut since, LOG_KEEP_ENTRIES + 5, Some(5)), None);
+        assert_eq!(purge(&mut since, 0, None), None);
+        assert_eq!(purge(&mut since, 6, None), Some(5));
+        assert_eq!(purge(&mut since, 6, Some(5)), None);
         // More was given up when the segments were crowded.
-        assert_eq!(purge(&mut since, LOG_KEEP_ENTRIES + 5, Some(900)), None);
+        assert_eq!(purge(&mut since, 6, Some(900)), None);
     }
 
     #[test]
