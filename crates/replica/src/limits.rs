@@ -96,6 +96,9 @@ pub const FEATURE_LEVEL: u32 = if cfg!(quotum_next) { 3 } else { 2 };
 /// How long the first message of a replication stream may take, with all its entries.
 pub const STREAM_OPEN_DEADLINE: Duration = Duration::from_secs(2);
 
+/// How long a follower may hear later of what is committed, so that it hears it with the next entry.
+pub const COMMIT_HOLD_MAX: Duration = Duration::from_millis(2);
+
 /// Segments in use before groups give up the entries that they keep for followers a little behind:
 /// a group at rest must not hold the log of the others.
 pub const KEPT_SEGMENTS_MAX: u64 = 4;

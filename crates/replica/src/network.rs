@@ -23,7 +23,8 @@ use tonic::Status;
 use tonic::transport::Channel;
 
 use crate::limits::{
-    PEER_MESSAGE_BYTES_MAX, PEER_PROTOCOL_MIN, SNAPSHOT_BYTES_PER_S_MIN, STREAM_OPEN_DEADLINE,
+    COMMIT_HOLD_MAX, PEER_MESSAGE_BYTES_MAX, PEER_PROTOCOL_MIN, SNAPSHOT_BYTES_PER_S_MIN,
+    STREAM_OPEN_DEADLINE,
 };
 use crate::log::ShardId;
 use crate::raft::{LogId, Member, Snapshot, TypeConfig, Vote};
@@ -31,6 +32,9 @@ use crate::snapshot::Image;
 use crate::wire::{
     entry_to_wire, log_id_from_wire, log_id_to_wire, meta_to_wire, vote_from_wire, vote_to_wire,
 };
+
+#[cfg(test)]
+mod tests;
 
 /// The seam to the network: opens channels to addresses, which connect when they are used.
 #[derive(Clone)]
@@ -259,6 +263,27 @@ fn append_to_wire(
     }
 }
 
+/// Holds back a request without entries, which only says what is committed: mostly one with entries
+/// follows at once, says it too, and takes its place. So a round of consensus is one message to each
+/// follower and not two. openraft takes the answer to the later one for both.
+fn with_entries<S>(input: S) -> impl Stream<Item = AppendEntriesRequest<TypeConfig>>
+where
+    S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Unpin,
+{
+    futures_util::stream::unfold(input.fuse(), |mut input| async move {
+        let mut request = input.next().await?;
+        let until = tokio::time::Instant::now() + COMMIT_HOLD_MAX;
+        while request.entries.is_empty() {
+            match tokio::time::timeout_at(until, input.next()).await {
+                Ok(Some(next)) => request = next,
+                // It ends after this one, or it has been held for long enough.
+                Ok(None) | Err(_) => break,
+            }
+        }
+        Some((request, input))
+    })
+}
+
 fn append_result(
     response: peer::AppendResponse,
 ) -> Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>> {
@@ -343,7 +368,7 @@ impl RaftNetworkV2<TypeConfig> for Connection {
                 return Ok(none);
             };
             let envelope = self.envelope()?;
-            let requests = futures_util::stream::iter([first]).chain(input);
+            let requests = futures_util::stream::iter([first]).chain(with_entries(input));
             let outgoing = requests.map(move |request| append_to_wire(request, envelope.clone()));
             let mut client = self.client()?;
             // The first message may hold megabytes: more than a heartbeat's time for it.
