@@ -28,7 +28,14 @@ pub(crate) fn run(options: &Service, environment: &Environment) -> Result<(), Fa
         .map_err(|error| Failure::usage("the configuration is refused").because(&error))?;
     settings.logging.start()?;
     settings.settings.log();
-    process::runtime()?.block_on(serve(settings, options.exit_with_stdin))
+    let threads = settings.threads.unwrap_or_else(threads_by_default);
+    process::runtime_of(threads)?.block_on(serve(settings, options.exit_with_stdin))
+}
+
+/// Half of the cores: a shard's consensus is one task after the other, and what goes from thread to
+/// thread between them wakes cores for nothing. The log and the kernel want cores, too.
+fn threads_by_default() -> usize {
+    (process::cores() / 2).max(1)
 }
 
 async fn serve(settings: CounterSettings, exit_with_stdin: bool) -> Result<(), Failure> {

@@ -70,10 +70,21 @@ impl Logging {
 
 /// The runtime of a process.
 pub(crate) fn runtime() -> Result<Runtime, Failure> {
+    runtime_of(cores())
+}
+
+/// One of so many threads.
+pub(crate) fn runtime_of(threads: usize) -> Result<Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
         .enable_all()
         .build()
         .map_err(|error| Failure::failed("the runtime cannot start").because(&error))
+}
+
+/// The cores that this process may use.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// Listens on `address`. Waits a little for a process that is about to leave it.

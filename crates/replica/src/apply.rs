@@ -198,8 +198,9 @@ impl RaftStateMachine<TypeConfig> for Applier {
             applied.membership = meta.last_membership.clone();
             std::mem::replace(&mut applied.machine, fresh)
         };
-        // Freed without the lock: it may be large.
-        drop(old);
+        // Freed without the lock and beside the tasks that serve: it may be large.
+        let freeing = async move { drop(old) };
+        self.snapshots.disk.spawn("quotum-free", Box::pin(freeing));
         let index = meta.last_log_id.map_or(0, |id| id.index());
         let shard = self.snapshots.shard;
         tracing::info!(%shard, index, "a snapshot is installed");

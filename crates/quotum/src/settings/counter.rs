@@ -44,6 +44,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::integer("connections_max").or("20000"),
     Key::integer("connections_per_ip_max").or("2048"),
     Key::integer("shards").or("1"),
+    Key::integer("threads"),
     Key::text("durability").or("fsync"),
     Key::integer("segment_bytes").or("67108864"),
     Key::integer("counters_max").or("1000000"),
@@ -65,6 +66,8 @@ const COUNTERS_MAX: u64 = 1_000_000_000;
 const CONNECTIONS_MAX: u64 = 1_000_000;
 /// The most nodes of a cluster.
 const NODES_MAX: u64 = 15;
+/// The most threads that serve.
+const THREADS_MAX: u64 = 256;
 /// The longest timing of the consensus.
 const TIMING_MS_MAX: u64 = 60_000;
 
@@ -88,6 +91,8 @@ pub(crate) struct CounterSettings {
     pub(crate) peer_tls: Option<TlsFiles>,
     pub(crate) connections_max: usize,
     pub(crate) connections_per_ip_max: usize,
+    /// How many threads serve, if that is said.
+    pub(crate) threads: Option<usize>,
     pub(crate) logging: Logging,
     pub(crate) settings: Settings,
 }
@@ -122,6 +127,10 @@ impl CounterSettings {
             peer_tls,
             connections_max,
             connections_per_ip_max: settings.count("connections_per_ip_max", CONNECTIONS_MAX)?,
+            threads: match settings.get("threads") {
+                None => None,
+                Some(_) => Some(settings.count("threads", THREADS_MAX)?),
+            },
             ratelimit_dir: settings.text("ratelimit_dir").map(PathBuf::from),
             ratelimit_headers: headers(&settings)?,
             logging: settings.logging()?,

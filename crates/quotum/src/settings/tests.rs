@@ -90,6 +90,7 @@ fn a_counter_node_has_defaults_for_what_need_not_be_said() {
     assert_eq!(timings, Timings::STANDARD);
     assert_eq!(feature_level, FEATURE_LEVEL);
     assert_eq!(settings.bootstrap, None);
+    assert_eq!(settings.threads, None);
 }
 
 #[test]
@@ -101,6 +102,7 @@ node_id = 7
 peers = [\"a:1\", \"http://b:2\"]
 bootstrap_expect = 3
 shards = 4
+threads = 3
 durability = \"os\"
 segment_bytes = 1048576
 counters_max = 10
@@ -112,6 +114,7 @@ log = \"debug\"
 log_format = \"text\"
 ";
     let settings = load_counter(rest, &Environment::of([])).unwrap();
+    assert_eq!(settings.threads, Some(3));
     let NodeConfig {
         id,
         member,
@@ -249,6 +252,7 @@ fn a_wrong_value_is_told_with_where_it_comes_from() {
             "line 7: `shards` must be a whole number",
         ),
         ("shards = 0\n", "line 7: `shards`: use 1 to 64, not 0"),
+        ("threads = 0\n", "line 7: `threads`: use 1 to 256, not 0"),
         (
             "durability = \"maybe\"\n",
             "line 7: `durability`: use \"fsync\" or \"os\"",
