@@ -19,7 +19,7 @@ use crate::decide::{Decider, Decision};
 use crate::limits::{
     MESSAGE_BYTES_MAX, REFUNDS_PER_MESSAGE, RETRY_INTERVAL, STREAM_MESSAGES_MAX, UNARY_DEADLINE,
 };
-use crate::mint::{Abandoned, Mint, Minted, NoId};
+use crate::mint::{Abandoned, Drawn, Mint, Minted, NoId};
 
 /// Serves clients.
 #[derive(Clone)]
@@ -132,20 +132,19 @@ impl CounterService {
             .await
     }
 
-    /// Decides an acquire under an id of this node's own.
-    pub(crate) async fn acquire_minted(
+    /// Decides an acquire under an id of this node's own, until a deadline. The id is settled by who
+    /// gets it; where nobody does, because the caller goes before, it is refunded.
+    pub(crate) async fn acquire_drawn(
         &self,
         shard: u32,
-        items: Items,
-    ) -> Result<(Decision, Minted), Status> {
+        items: &Items,
+        api: Api,
+    ) -> Result<(Decision, Drawn<'_>), Status> {
+        let deadline = Instant::now() + UNARY_DEADLINE;
         let mint = usize::try_from(shard)
             .ok()
             .and_then(|shard| self.mints.get(shard));
-        let mint = mint.ok_or_else(|| {
-            let last = self.decider.node.shards() - 1;
-            Status::invalid_argument(format!("shard: there are shards 0 to {last}"))
-        })?;
-        let deadline = Instant::now() + UNARY_DEADLINE;
+        let mint = mint.ok_or_else(|| Status::invalid_argument(self.decider.no_such_shard()))?;
         let mut expired = 0;
         loop {
             let drawn = match mint.draw() {
@@ -156,20 +155,22 @@ impl CounterService {
                     ));
                 }
                 Err(NoId::NoEpoch) => {
-                    Box::pin(self.start_epoch(shard, mint, expired)).await?;
+                    // Boxed: this is seldom, and large beside what each decision needs.
+                    let epoch = Box::pin(self.open_own_epoch(shard, deadline, api)).await?;
+                    mint.start(expired, epoch);
                     continue;
                 }
             };
             let minted = drawn.minted;
             let command = Command::Acquire {
-                id: id(minted.epoch, minted.seq),
+                id: minted.id(),
                 acked_seq: minted.acked_seq,
                 items: items.clone(),
             };
             let mut may_count = false;
-            let asking =
-                self.decider
-                    .ask(shard, &command, deadline, Api::NativeUnary, &mut may_count);
+            let asking = self
+                .decider
+                .ask(shard, &command, deadline, api, &mut may_count);
             let decision = match asking.await {
                 Ok(decision) => decision,
                 Err(status) => {
@@ -179,27 +180,48 @@ impl CounterService {
                     return Err(status);
                 }
             };
-            drawn.settle();
             // The epoch was idle for too long: this id was never decided under it.
             if decision.outcome == Outcome::Expired && expired != minted.epoch {
+                drawn.settle();
                 expired = minted.epoch;
-                Box::pin(self.start_epoch(shard, mint, expired)).await?;
+                let epoch = Box::pin(self.open_own_epoch(shard, deadline, api)).await?;
+                mint.start(expired, epoch);
                 continue;
             }
-            return Ok((decision, minted));
+            return Ok((decision, drawn));
         }
     }
 
-    /// Opens an epoch for this node's own ids.
-    async fn start_epoch(&self, shard: u32, mint: &Mint, expired: u64) -> Result<(), Status> {
-        let caller = caller::node(self.decider.node.id());
-        let (epoch, _) = self.open_epoch(shard, caller).await?;
-        mint.start(expired, epoch);
-        Ok(())
+    /// The same for a caller that is answered at once.
+    pub(crate) async fn acquire_minted(
+        &self,
+        shard: u32,
+        items: &Items,
+    ) -> Result<(Decision, Minted), Status> {
+        let (decision, drawn) = self.acquire_drawn(shard, items, Api::NativeUnary).await?;
+        let minted = drawn.minted;
+        drawn.settle();
+        Ok((decision, minted))
     }
 
-    async fn open_epoch(&self, shard: u32, caller: Caller) -> Result<(u64, Decision), Status> {
-        let decision = self.decide_one(shard, Command::Open { caller }).await?;
+    /// Opens an epoch for this node's own ids.
+    async fn open_own_epoch(&self, shard: u32, deadline: Instant, api: Api) -> Result<u64, Status> {
+        let caller = caller::node(self.decider.node.id());
+        Ok(self.open_epoch(shard, caller, deadline, api).await?.0)
+    }
+
+    async fn open_epoch(
+        &self,
+        shard: u32,
+        caller: Caller,
+        deadline: Instant,
+        api: Api,
+    ) -> Result<(u64, Decision), Status> {
+        let command = Command::Open { caller };
+        let decision = self
+            .decider
+            .ask(shard, &command, deadline, api, &mut false)
+            .await?;
         match decision.outcome {
             Outcome::Opened { epoch } => Ok((epoch.0, decision)),
             _ => Err(Status::resource_exhausted(
@@ -223,7 +245,7 @@ impl CounterService {
         let items = items_of(items)?;
         let (decision, epoch, seq) = match epoch {
             0 => {
-                let (decision, minted) = self.acquire_minted(shard, items).await?;
+                let (decision, minted) = self.acquire_minted(shard, &items).await?;
                 (decision, minted.epoch, minted.seq)
             }
             _ => {
@@ -336,7 +358,9 @@ impl Counter for CounterService {
     ) -> Result<Response<wire::OpenResponse>, Status> {
         let caller = caller::at(request.remote_addr());
         let shard = request.into_inner().shard;
-        let (epoch, decision) = self.open_epoch(shard, caller).await?;
+        let deadline = Instant::now() + UNARY_DEADLINE;
+        let opening = self.open_epoch(shard, caller, deadline, Api::NativeUnary);
+        let (epoch, decision) = opening.await?;
         Ok(Response::new(wire::OpenResponse {
             epoch,
             position: decision.position,

@@ -56,6 +56,11 @@ impl Decider {
             .unwrap_or_default()
     }
 
+    /// What is wrong with a request that names another shard.
+    pub(crate) fn no_such_shard(&self) -> String {
+        format!("shard: there are shards 0 to {}", self.node.shards() - 1)
+    }
+
     /// Decides one message of commands.
     pub(crate) async fn decide(
         &self,
@@ -64,8 +69,7 @@ impl Decider {
     ) -> wire::DecideResponse {
         let (tag, shard) = (request.tag, request.shard);
         if shard >= self.node.shards() {
-            let message = format!("shard: there are shards 0 to {}", self.node.shards() - 1);
-            return self.not_decided(tag, shard, Reason::Invalid, &message);
+            return self.not_decided(tag, shard, Reason::Invalid, &self.no_such_shard());
         }
         if !request.forwarded && !self.node.leads(ShardId(shard)) {
             return Box::pin(self.forward(request, api)).await;
@@ -108,9 +112,7 @@ impl Decider {
         may_count: &mut bool,
     ) -> Result<Decision, Status> {
         if shard >= self.node.shards() {
-            let last = self.node.shards() - 1;
-            let message = format!("shard: there are shards 0 to {last}");
-            return Err(Status::invalid_argument(message));
+            return Err(Status::invalid_argument(self.no_such_shard()));
         }
         loop {
             let asking = self.decide_command(shard, command.clone(), api);

@@ -9,6 +9,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use quotum_limit::{Epoch, RequestId};
 use tokio::sync::Notify;
 
 use crate::limits::MINTED_MAX;
@@ -61,6 +62,17 @@ pub(crate) enum NoId {
     NoEpoch,
     /// Too many are on their way.
     TooMany,
+}
+
+// === impl Minted ===
+
+impl Minted {
+    pub(crate) fn id(&self) -> RequestId {
+        RequestId {
+            epoch: Epoch(self.epoch),
+            seq: self.seq,
+        }
+    }
 }
 
 // === impl Mint ===

@@ -596,12 +596,13 @@ async fn what_a_caller_without_ids_has_left_behind_is_given_back() {
     let metrics = quotum_telemetry::CounterMetrics::new(&cluster.expositions[0], 2);
     let leaders = Arc::new(quotum_replica::Channels::new(dialer()));
     let service = CounterService::new(Decider::new(node.clone(), leaders, metrics));
-    let (decision, first) = service.acquire_minted(0, items("k", 9)).await.unwrap();
+    let items = items("k", 9);
+    let (decision, first) = service.acquire_minted(0, &items).await.unwrap();
     assert!(matches!(
         decision.outcome,
         quotum_limit::Outcome::Admitted { .. }
     ));
-    let leaving = service.acquire_minted(0, items("k", 9));
+    let leaving = service.acquire_minted(0, &items);
     assert!(leaving.now_or_never().is_none(), "its caller goes");
     // Whether it was decided is open: here it is, after its caller has gone.
     let late = wire::DecideRequest {
@@ -624,7 +625,7 @@ async fn what_a_caller_without_ids_has_left_behind_is_given_back() {
         .expect("its unit is given back");
     let acknowledged = async {
         loop {
-            let next = service.acquire_minted(0, items("k", 9));
+            let next = service.acquire_minted(0, &items);
             if next.await.unwrap().1.acked_seq > first.seq {
                 return;
             }
