@@ -82,5 +82,8 @@ pub const STEP_MARGIN_MS: u64 = 1_000;
 /// The most commands of one log entry.
 pub const BATCH_COMMANDS_MAX: usize = 8_192;
 
+/// No epoch is opened from here on.
+pub const EPOCH_MAX: u64 = 1 << 62;
+
 /// The latest log time, in milliseconds since the Unix epoch: far from where windows would overflow.
 pub const LOG_TIME_MS_MAX: u64 = 1 << 53;

@@ -7,9 +7,9 @@ use smallvec::SmallVec;
 
 use crate::codec::{DecodeError, Reader, Writer, decode_item, encode_item};
 use crate::command::{Algorithm, Caller, Caps, Epoch};
-use crate::limits::{EPOCHS_MAX, ITEMS_MAX, SLOTS_MAX, UNITS_MAX};
+use crate::limits::{EPOCH_MAX, EPOCHS_MAX, ITEMS_MAX, SLOTS_MAX, UNITS_MAX};
 use crate::state::State;
-use crate::state::client::Client;
+use crate::state::client::{Client, MARKS_MAX};
 use crate::state::counters::Counters;
 use crate::state::part::{Units, View};
 use crate::state::restored::Restored;
@@ -22,9 +22,6 @@ mod tests;
 
 /// The layout that this build writes.
 const VERSION: u64 = 3;
-
-/// The most time marks that an epoch can have: one a second while they are not due, and one more.
-const MARKS_MAX: usize = 64;
 
 // === impl State ===
 
@@ -85,6 +82,9 @@ impl State {
         state.caps = Caps::decode(&mut input)?;
         state.restored = decode_restored(&mut input)?;
         state.clients.next_epoch = input.number()?;
+        if state.clients.next_epoch > EPOCH_MAX {
+            return Err(input.error("an epoch is too large"));
+        }
         for _ in 0..input.size(EPOCHS_MAX)? {
             let epoch = Epoch(input.number()?);
             if epoch.0 >= state.clients.next_epoch {
@@ -120,7 +120,7 @@ fn decode_restored(input: &mut Reader<'_>) -> Result<Option<Restored>, DecodeErr
     }
     let accept_over = input.flag()?;
     let is_known = input.flag()?;
-    let at = LogTime::from_ms(input.number()?);
+    let at = input.log_time()?;
     Ok(Some(Restored {
         at: is_known.then_some(at),
         accept_over,

@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::command::{Bound, Command, Outcome};
+use crate::limits::LOG_TIME_MS_MAX;
 use crate::state::model;
 
 proptest! {
@@ -41,4 +43,66 @@ proptest! {
             model::run(&mut decoded, &script);
         }
     }
+}
+
+/// The numbers of a snapshot of nothing, up to where the clients follow.
+fn made_up(restored: &[u64], next_epoch: u64) -> Writer {
+    let mut out = Writer::default();
+    let (log_ms, reference_ms, caps) = (100_000, 0, [10, 10]);
+    let head = [VERSION, log_ms, reference_ms];
+    for number in head.iter().chain(&caps).chain(restored) {
+        out.number(*number);
+    }
+    out.number(next_epoch);
+    out
+}
+
+fn decode(mut head: Writer, rest: &[u64]) -> Result<State, DecodeError> {
+    for number in rest {
+        head.number(*number);
+    }
+    State::decode(&head.into_bytes(), 1)
+}
+
+#[test]
+fn numbers_that_later_ones_would_overflow_are_refused() {
+    let (not_restored, nothing) = ([0], [0, 0]);
+    let last = decode(made_up(&not_restored, EPOCH_MAX), &nothing);
+    // All of its epochs are used up.
+    let caller = Caller(1);
+    let opened = last
+        .unwrap()
+        .apply(LogTime::ZERO, &Command::Open { caller });
+    assert_eq!(opened, Outcome::Exhausted(Bound::Epochs));
+    for next_epoch in [EPOCH_MAX + 1, u64::MAX] {
+        let refused = decode(made_up(&not_restored, next_epoch), &nothing).unwrap_err();
+        assert_eq!(refused.what, "an epoch is too large");
+    }
+    for at_ms in [LOG_TIME_MS_MAX + 1, u64::MAX] {
+        let refused = decode(made_up(&[1, 0, 1, at_ms], 1), &nothing).unwrap_err();
+        assert_eq!(refused.what, "a log time is too late");
+    }
+}
+
+#[test]
+fn an_epoch_has_no_more_marks_than_a_snapshot_may_hold() {
+    let (epoch, caller, watermark, ahead) = (1, 7, 0, 1);
+    let (seen_ms, unmarked_since_ms) = (100_000, 5_000);
+    let mut rest = vec![
+        1,
+        epoch,
+        caller,
+        watermark,
+        ahead,
+        seen_ms,
+        unmarked_since_ms,
+    ];
+    rest.push(MARKS_MAX as u64);
+    for _ in 0..MARKS_MAX {
+        rest.extend([100_000, 1]);
+    }
+    rest.extend([0, 0]);
+    let state = decode(made_up(&[0], 2), &rest).unwrap();
+    let again = State::decode(&state.encode(), 1).unwrap();
+    assert_eq!(again.digest(), state.digest());
 }

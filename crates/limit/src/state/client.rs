@@ -15,6 +15,9 @@ use crate::LogTime;
 use crate::command::{Bound, Caller, Outcome};
 use crate::limits::{DEDUP_TTL_MS, EPOCH_IDLE_MS_MAX, MARK_MS, SLOTS_MAX};
 
+/// The most time marks of an epoch: one a second while they are not due, and more than enough.
+pub(crate) const MARKS_MAX: usize = 64;
+
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     pub(crate) caller: Caller,
@@ -73,6 +76,10 @@ impl Client {
             .unmarked_since
             .is_some_and(|since| now.since(since) >= MARK_MS)
         {
+            // Only a snapshot that somebody made up has so many. Later is safe: ids are kept longer.
+            if self.marks.len() == MARKS_MAX {
+                self.marks.pop_back();
+            }
             self.marks.push_back((now, self.highest));
             self.unmarked_since = None;
         }

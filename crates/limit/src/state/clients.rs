@@ -11,7 +11,8 @@ use super::client::Client;
 use crate::LogTime;
 use crate::command::{Bound, Caller, Epoch};
 use crate::limits::{
-    EPOCHS_MAX, EPOCHS_PER_CALLER_MAX, ITEMS_HELD_MAX, ITEMS_HELD_PER_CALLER_MAX, ITEMS_MAX,
+    EPOCH_MAX, EPOCHS_MAX, EPOCHS_PER_CALLER_MAX, ITEMS_HELD_MAX, ITEMS_HELD_PER_CALLER_MAX,
+    ITEMS_MAX,
 };
 
 #[derive(Debug, Clone)]
@@ -53,7 +54,7 @@ impl Clients {
 
     /// Forgets all epochs, and opens none of the next `epochs`.
     pub(crate) fn burn(&mut self, epochs: u64) {
-        let next_epoch = self.next_epoch.saturating_add(epochs);
+        let next_epoch = self.next_epoch.saturating_add(epochs).min(EPOCH_MAX);
         *self = Self {
             next_epoch,
             ..Self::new()
@@ -80,7 +81,8 @@ impl Clients {
 
     pub(crate) fn open(&mut self, caller: Caller, now: LogTime) -> Result<Epoch, Bound> {
         let opened = self.callers.get(&caller).map_or(0, |used| used.epochs);
-        if self.open.len() >= EPOCHS_MAX || opened >= EPOCHS_PER_CALLER_MAX {
+        let has_room = self.open.len() < EPOCHS_MAX && opened < EPOCHS_PER_CALLER_MAX;
+        if !has_room || self.next_epoch >= EPOCH_MAX {
             return Err(Bound::Epochs);
         }
         let epoch = Epoch(self.next_epoch);

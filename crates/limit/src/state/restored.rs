@@ -6,7 +6,7 @@
 
 use crate::LogTime;
 use crate::command::{Algorithm, Item};
-use crate::limits::{RESTORE_EPOCHS, RESTORE_MARGIN_MS};
+use crate::limits::{LOG_TIME_MS_MAX, RESTORE_EPOCHS, RESTORE_MARGIN_MS};
 use crate::state::State;
 use crate::state::holds::Holds;
 
@@ -28,7 +28,8 @@ impl Restored {
     /// Log time has reached `now`.
     pub(crate) fn pass(&mut self, now: LogTime) {
         // The log clock of the old cluster may have been a little ahead.
-        let margin = LogTime::from_ms(now.ms.saturating_add(RESTORE_MARGIN_MS));
+        let margin = now.ms.saturating_add(RESTORE_MARGIN_MS);
+        let margin = LogTime::from_ms(margin.min(LOG_TIME_MS_MAX));
         self.at.get_or_insert(margin);
     }
 
