@@ -420,8 +420,8 @@ impl Chaos {
         Some(("delay", vec![machine, other], Undo::Hasten(a, b)))
     }
 
-    /// The wall clock of one machine at a time: a minority. Now and then the leader goes away when
-    /// the others have heard of it: log time may step where a term starts, and nowhere else.
+    /// The wall clock of one machine at a time: a minority. Most times the leader goes away, before the
+    /// others have heard of it or after: log time may step where a term starts, and nowhere else.
     fn step_clock(&mut self, machine: u64, now: Duration) -> Option<Fault> {
         let is_off = |one: &Active| matches!(one.undo, Undo::SetClock(_));
         if self.active.iter().any(is_off) {
@@ -431,8 +431,14 @@ impl Chaos {
             -3_600_000, 3_600_000, -3_000, 3_000, -700, 700, 400, 86_400_000,
         ];
         let skew_ms = self.rng.pick(&steps)?;
-        if self.rng.percent(50) {
-            self.heir_at = Some(now + HEARD);
+        let leaves = [
+            None,
+            Some(Duration::ZERO),
+            Some(Duration::ZERO),
+            Some(HEARD),
+        ];
+        if let Some(after) = self.rng.pick(&leaves)? {
+            self.heir_at = Some(now + after);
         }
         self.world.machine(machine).clock.set_skew_ms(skew_ms);
         Some(("clock step", vec![machine], Undo::SetClock(machine)))

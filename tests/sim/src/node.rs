@@ -115,8 +115,14 @@ pub(crate) async fn run(world: World, machine: u64, sockets: Sockets) {
         let rng = world.rng(name << 40 | machine << 32 | life);
         Twice::new(routes, here.repeats.clone(), rng, recorder.clone(), machine)
     };
-    serve(twice(services.clients.routes.prepare(), 0x271ce), sockets.clients);
-    serve(twice(services.peers.routes.prepare(), 0x271cf), sockets.peers);
+    serve(
+        twice(services.clients.routes.prepare(), 0x271ce),
+        sockets.clients,
+    );
+    serve(
+        twice(services.peers.routes.prepare(), 0x271cf),
+        sockets.peers,
+    );
     world.set_live(machine, Some(server.node().clone()));
     let look = look(&world, machine, server.node().clone());
     tokio::select! {

@@ -21,7 +21,7 @@ use crate::rng::Rng;
 pub(crate) const FAULTS: Duration = Duration::from_secs(14);
 
 /// How much longer, at the most, if not enough has happened by then.
-pub(crate) const MORE_FAULTS: Duration = Duration::from_secs(12);
+pub(crate) const MORE_FAULTS: Duration = Duration::from_secs(20);
 
 /// How long the cluster has to serve again, once faults have ended.
 pub(crate) const HEAL: Duration = Duration::from_secs(4);
