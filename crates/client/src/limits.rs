@@ -104,6 +104,12 @@ pub const BACKOFF_MIN: Duration = Duration::from_millis(10);
 /// See [`BACKOFF_MIN`].
 pub const BACKOFF_MAX: Duration = Duration::from_millis(200);
 
+/// The longest pause while a leader is elected, and after how many of these in a row they grow like
+/// those after a failure: about a second.
+pub const ELECTION_PAUSE: Duration = Duration::from_millis(20);
+/// See [`ELECTION_PAUSE`].
+pub const ELECTION_PAUSES: u32 = 64;
+
 /// How long a node that failed is not chosen while others are left.
 pub const AVOID: Duration = Duration::from_secs(1);
 

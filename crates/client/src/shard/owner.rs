@@ -230,11 +230,15 @@ impl Owner {
             return;
         }
         self.refusals += 1;
-        self.pause_until = now + self.backoff.pause();
+        let pause = match heard {
+            Heard::NoLeader => self.backoff.election_pause(),
+            _ => self.backoff.pause(),
+        };
+        self.pause_until = now + pause;
         if self.dialing.is_some() || (is_elsewhere && self.follow(&leader, now)) {
             return;
         }
-        if heard == Heard::NotLeader || self.refusals >= REFUSALS_MAX {
+        if self.refusals >= REFUSALS_MAX {
             // Another node may know better.
             self.refusals = 0;
             self.drop_link();

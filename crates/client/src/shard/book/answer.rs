@@ -21,8 +21,8 @@ use crate::ticket::Taken;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Heard {
     Decided,
-    /// It does not lead, and knows nobody who does.
-    NotLeader,
+    /// It does not lead, or lost its leader before there was an answer.
+    NoLeader,
     /// It cannot decide now.
     Refused,
 }
@@ -61,7 +61,7 @@ impl Book {
         match answer.reason() {
             Reason::NotLeader => {
                 self.send_again(sent, false);
-                Heard::NotLeader
+                Heard::NoLeader
             }
             Reason::Overloaded => {
                 self.send_again(sent, false);
@@ -73,7 +73,7 @@ impl Book {
             }
             Reason::Unknown | Reason::Unspecified => {
                 self.send_again(sent, true);
-                Heard::Refused
+                Heard::NoLeader
             }
         }
     }

@@ -196,7 +196,7 @@ fn an_id_that_was_refused_for_sure_may_expire_harmlessly() {
     let (tag, ..) = desk.single();
     assert_eq!(desk.refuse(tag, Reason::Overloaded), Heard::Refused);
     let (tag, ..) = desk.single();
-    assert_eq!(desk.refuse(tag, Reason::NotLeader), Heard::NotLeader);
+    assert_eq!(desk.refuse(tag, Reason::NotLeader), Heard::NoLeader);
     let (tag, ..) = desk.single();
     desk.decide(tag, vec![Outcome::Expired]);
     desk.open(2);
