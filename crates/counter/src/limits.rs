@@ -38,6 +38,10 @@ pub const FORWARD_DEADLINE: Duration = Duration::from_secs(2);
 /// How long between two tries of a unary decision.
 pub const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
+/// How long a node that has caught up waits for its cluster to agree on all that it knows itself, before
+/// it says that it is ready.
+pub const LEVEL_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Ids that this node makes for others and that are not decided yet, for each shard.
 pub const MINTED_MAX: usize = 32_768;
 

@@ -25,7 +25,8 @@ use crate::decide::Decider;
 use crate::envoy::{Asker, Envoy, RateLimits};
 use crate::limits::{
     CLIENT_CONNECTIONS_MAX, CLIENT_CONNECTIONS_PER_IP_MAX, DRAIN_DEADLINE, KEEPALIVE_PING,
-    KEEPALIVE_PING_DEADLINE, PEER_CONNECTIONS_MAX, PEERS_END_DEADLINE,
+    KEEPALIVE_PING_DEADLINE, LEVEL_PATIENCE, PEER_CONNECTIONS_MAX, PEERS_END_DEADLINE,
+    RETRY_INTERVAL,
 };
 use crate::observe::{Observer, observe};
 use crate::registry::RegistryService;
@@ -245,8 +246,16 @@ impl Server {
         }
         server.spawn(async move {
             while !node.is_caught_up() {
-                tokio::time::sleep(crate::limits::RETRY_INTERVAL).await;
+                tokio::time::sleep(RETRY_INTERVAL).await;
             }
+            // A new cluster has its feature level in a moment, and refuses nothing for it. One whose
+            // members know less than this node goes on as it is.
+            let level = async {
+                while node.is_below_level() {
+                    tokio::time::sleep(RETRY_INTERVAL).await;
+                }
+            };
+            let _below = tokio::time::timeout(LEVEL_PATIENCE, level).await;
             health
                 .set_service_status("", tonic_health::ServingStatus::Serving)
                 .await;

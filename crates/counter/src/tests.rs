@@ -30,6 +30,7 @@ use crate::envoy::Envoy;
 mod administrators;
 mod documents;
 mod forwarded;
+mod level;
 mod peers;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

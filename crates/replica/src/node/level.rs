@@ -19,6 +19,7 @@
 
 use std::time::Duration;
 
+use openraft::async_runtime::WatchReceiver;
 use quotum_api::peer;
 
 use super::Node;
@@ -68,15 +69,32 @@ impl Node {
         Err(text)
     }
 
+    /// Whether the cluster may yet agree on a higher level that this node takes part in.
+    pub fn is_below_level(&self) -> bool {
+        self.feature_level() < self.inner.config.feature_level
+    }
+
     /// Raises the level whenever all members know more, and speaks as it has it.
     pub(super) async fn keep_level(&self) {
+        let raft = &self.registry_group().raft;
+        let mut metrics = raft.metrics();
         loop {
+            let led = raft.is_leader();
             // Another leader tries, or this one again.
             if let Ok(Some(level)) = self.raise_level().await {
                 tracing::info!(level, "the feature level of the cluster is raised");
             }
             self.inner.peers.speak(protocol(self.feature_level()));
-            tokio::time::sleep(LEVEL_INTERVAL).await;
+            let becomes_leader = async {
+                while led || !raft.is_leader() {
+                    // The consensus has ended.
+                    if metrics.changed().await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                }
+            };
+            // Either way it is time to look again.
+            let _elapsed = tokio::time::timeout(LEVEL_INTERVAL, becomes_leader).await;
         }
     }
 
