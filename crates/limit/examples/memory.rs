@@ -8,6 +8,10 @@ use quotum_limit::{
     Window,
 };
 
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const BATCH: u64 = 1_000;
 
 fn key(n: u64) -> Key {

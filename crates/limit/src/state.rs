@@ -26,6 +26,7 @@ pub(crate) mod holds;
 #[cfg(test)]
 pub(crate) mod model;
 pub(crate) mod part;
+pub(crate) mod places;
 #[cfg(test)]
 mod reserve;
 pub(crate) mod restored;

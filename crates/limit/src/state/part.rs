@@ -4,10 +4,9 @@
 //! that. Records, names and rings lie together, each kind by itself, so that a part is copied for
 //! a snapshot by copying bytes, and none of them has an allocation to itself.
 
-use hashbrown::HashTable;
-
 use super::chunks::Chunks;
 use super::counters::Digest;
+use super::places::Places;
 use super::ring::{Grid, Ring, Spot};
 use crate::command::Algorithm;
 use crate::key::Tenant;
@@ -20,8 +19,8 @@ const NAME_BYTES: usize = 1_024;
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Part {
-    /// Places in `records`.
-    table: HashTable<u32>,
+    /// Those of `records`.
+    places: Places,
     records: Chunks<Record, RECORDS>,
     names: Chunks<u8, NAME_BYTES>,
     /// Bytes of `names` that no record has any more.
@@ -187,20 +186,20 @@ impl Part {
 
     pub(crate) fn find(&self, hash: u32, identity: Identity<'_>) -> Option<u32> {
         let shape = Shape::new(identity, Tenant::default());
-        let same = |at: &u32| {
-            let record = self.record(*at);
+        let same = |at| {
+            let record = self.record(at);
             record.hash == hash && record.shape.fits(shape) && self.name(record) == identity.name
         };
-        self.table.find(spread(hash), same).copied()
+        self.places.find(hash, same)
     }
 
     /// Reads what [`Part::find`] will read, and makes something of it that nobody needs.
     pub(crate) fn touch(&self, hash: u32) -> u64 {
-        let alike = |at: &u32| self.record(*at).hash == hash;
-        let Some(at) = self.table.find(spread(hash), alike) else {
+        let alike = |at| self.record(at).hash == hash;
+        let Some(at) = self.places.find(hash, alike) else {
             return 0;
         };
-        let record = self.record(*at);
+        let record = self.record(at);
         record.end.ms ^ u64::from(self.name(record)[0])
     }
 
@@ -238,10 +237,7 @@ impl Part {
             hash,
         };
         let at = narrow(self.records.push(&[record]));
-        let records = &self.records;
-        self.table.insert_unique(spread(hash), at, |at| {
-            spread(records.get(*at as usize).hash)
-        });
+        self.places.insert(hash, at, hash_of(&self.records));
         at
     }
 
@@ -268,11 +264,7 @@ impl Part {
             self.pack_names();
         }
         self.records.shrink();
-        if self.table.capacity() > 4 * self.len() + 16 {
-            let records = &self.records;
-            self.table
-                .shrink_to_fit(|at| spread(records.get(*at as usize).hash));
-        }
+        self.places.shrink(hash_of(&self.records));
         if self.rings_unused.len() == self.rings.len() {
             (self.rings, self.rings_unused) = (Vec::new(), Vec::new());
         }
@@ -282,15 +274,12 @@ impl Part {
     /// Removes the record at `at`; the last one takes its place.
     fn remove(&mut self, at: usize) {
         let record = *self.records.get(at);
-        let is = |place: usize| move |at: &u32| *at as usize == place;
-        if let Ok(found) = self.table.find_entry(spread(record.hash), is(at)) {
-            found.remove();
-        }
+        self.places
+            .remove(record.hash, at as u32, hash_of(&self.records));
         let last = self.len() - 1;
         let moved = self.records.pop();
         if last > at {
-            let place = self.table.find_mut(spread(moved.hash), is(last));
-            *place.expect("each record is in the table") = at as u32;
+            self.places.relocate(moved.hash, last as u32, at as u32);
             *self.records.get_mut(at) = moved;
         }
         self.names_unused += record.shape.name_len();
@@ -327,7 +316,7 @@ impl Part {
 
     /// The memory that it uses, about.
     pub(crate) fn bytes(&self) -> usize {
-        self.table.allocation_size()
+        self.places.bytes()
             + self.records.bytes()
             + self.names.bytes()
             + self.rings.capacity() * size_of::<Ring>()
@@ -358,7 +347,6 @@ impl View<'_> {
     }
 }
 
-/// A hash of 64 bits for the table within a part: it reads the highest bits and the lowest.
-fn spread(hash: u32) -> u64 {
-    u64::from(hash) << 32 | u64::from(hash)
+fn hash_of(records: &Chunks<Record, RECORDS>) -> impl Fn(u32) -> u32 {
+    |at| records.get(at as usize).hash
 }
