@@ -1,5 +1,6 @@
 //! Reaching the cluster: its nodes, the admin token, and requests that are asked again.
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -270,6 +271,13 @@ fn credentials(reach: &Reach, environment: &Environment) -> Result<Option<Creden
 /// What a node said, and what to do about it.
 fn refused(node: &str, status: &Status) -> Failure {
     let failure = Failure::failed(format!("{node}: {}", status.message()));
+    // No node said this: the connection ended before the answer, which is how TLS 1.3 tells a client
+    // that its certificate is not taken.
+    if let Some(cause) = status.source() {
+        return failure.because(cause).next(
+            "`quotum cluster status` shows who is missing, docs/tls.md which certificates are taken",
+        );
+    }
     match status.code() {
         Code::Unauthenticated => failure.next("check the admin token"),
         Code::Unavailable => failure.next("`quotum cluster status` shows who is missing"),
