@@ -68,6 +68,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::arguments::Arguments;
 
@@ -114,6 +115,11 @@ fn list_bugs() -> std::io::Result<bool> {
 
 /// Runs one seed in this process, and prints its outcome.
 fn one(arguments: &Arguments) -> std::io::Result<bool> {
+    let most = Rlimit {
+        current: Some(many::CPU_SECONDS_MAX),
+        maximum: Some(many::CPU_SECONDS_MAX),
+    };
+    setrlimit(Resource::Cpu, most)?;
     if arguments.log {
         tracing_subscriber::fmt()
             .with_writer(std::io::stderr)

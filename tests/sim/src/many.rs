@@ -1,12 +1,18 @@
 //! Many seeds: a process for each, some at a time.
 
 use std::io::{self, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::Signal;
 use serde::Serialize;
 
 use crate::arguments::{Arguments, Output};
 use crate::run::Outcome;
+
+/// The most CPU time of a run, a hundred times what one takes. A task that turns while no time passes
+/// would be waited for in vain.
+pub(crate) const CPU_SECONDS_MAX: u64 = 120;
 
 /// The last line.
 #[derive(Debug, Default, Serialize)]
@@ -77,15 +83,19 @@ fn start(arguments: &Arguments, seed: u64) -> io::Result<Child> {
 /// What a process printed; one that broke is a violation of its own.
 fn finish(seed: u64, child: Child) -> io::Result<Outcome> {
     let output = child.wait_with_output()?;
+    let why = match output.status.signal() == Some(Signal::XCPU.as_raw()) {
+        true => format!("it has not ended after {CPU_SECONDS_MAX} s of CPU time"),
+        false => format!(
+            "the process ended without an outcome: {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        ),
+    };
     let broken = || Outcome {
         seed,
         counted: false,
         missing: Vec::new(),
-        violations: vec![format!(
-            "the process ended without an outcome: {}: {}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr)
-        )],
+        violations: vec![why],
         faults: 0,
         decisions: 0,
         digest: 0,
