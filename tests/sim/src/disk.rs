@@ -1,10 +1,10 @@
 //! A simulated disk: it loses, tears and reorders what was not synced, fills up, fails, and is slow.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use quotum_replica::disk::memory::{Faults, MemoryDisk, MemoryFile};
 use quotum_replica::disk::{BoxFuture, Disk, File, Source};
 
 use crate::rng::Rng;
@@ -15,26 +15,13 @@ const BLOCK: usize = 512;
 /// One life of a disk: what was opened in a life before fails.
 #[derive(Clone)]
 pub(crate) struct SimDisk {
+    memory: MemoryDisk,
     state: Arc<Mutex<State>>,
-    life: u64,
 }
 
 struct State {
-    now: BTreeMap<String, Content>,
-    durable: BTreeMap<String, Content>,
-    life: u64,
     rng: Rng,
     health: Health,
-}
-
-type Content = Arc<Mutex<Data>>;
-
-#[derive(Default)]
-struct Data {
-    now: Vec<u8>,
-    synced: Vec<u8>,
-    /// Where `now` was written since the last sync, in order.
-    dirty: Vec<(usize, usize)>,
 }
 
 /// How a disk does.
@@ -53,19 +40,14 @@ pub(crate) struct Health {
 pub(crate) struct Rot {
     pub(crate) file: String,
     at: usize,
-    mask: u8,
+    bit: u8,
     /// What the byte is since then.
     rotten: u8,
 }
 
 struct SimFile {
     disk: SimDisk,
-    data: Content,
-}
-
-struct SimSource {
-    disk: SimDisk,
-    data: Content,
+    file: MemoryFile,
 }
 
 // === impl Health ===
@@ -84,16 +66,10 @@ impl Health {
 
 impl SimDisk {
     pub(crate) fn new(seed: u64, node: u64, health: Health) -> Self {
-        let state = State {
-            now: BTreeMap::new(),
-            durable: BTreeMap::new(),
-            life: 0,
-            rng: Rng::new(seed, 0xd15c ^ node << 16),
-            health,
-        };
+        let rng = Rng::new(seed, 0xd15c ^ node << 16);
         Self {
-            state: Arc::new(Mutex::new(state)),
-            life: 0,
+            memory: MemoryDisk::with_blocks(BLOCK),
+            state: Arc::new(Mutex::new(State { rng, health })),
         }
     }
 
@@ -101,95 +77,76 @@ impl SimDisk {
         self.state.lock().expect("one thread")
     }
 
-    fn alive(&self) -> io::Result<MutexGuard<'_, State>> {
-        let state = self.state();
-        if state.life != self.life {
-            return Err(io::Error::other("the process that opened this has ended"));
-        }
-        Ok(state)
-    }
-
     pub(crate) fn set_health(&self, change: impl FnOnce(&mut Health)) {
         change(&mut self.state().health);
+        self.fill();
+    }
+
+    fn fill(&self) {
+        self.memory.set_faults(Faults {
+            sync: false,
+            full: self.state().health.is_full,
+        });
+    }
+
+    fn life(&self, memory: MemoryDisk) -> Self {
+        let next = Self {
+            memory,
+            state: Arc::clone(&self.state),
+        };
+        next.fill();
+        next
     }
 
     /// The process ends; the disk keeps what the operating system has.
     pub(crate) fn next_life(&self) -> Self {
-        let mut state = self.state();
-        state.life += 1;
-        Self {
-            state: self.state.clone(),
-            life: state.life,
-        }
+        self.life(self.memory.next_life())
     }
 
     /// Flips a bit of a log segment that is closed: everything in it was synced long ago.
     pub(crate) fn rot(&self) -> Option<Rot> {
-        let mut guard = self.state();
-        let State { now, rng, .. } = &mut *guard;
-        let mut segments: Vec<&String> =
-            now.keys().filter(|name| name.starts_with("log-")).collect();
+        let rng = &mut self.state().rng;
+        let names = self.memory.list().ok()?;
+        let mut segments: Vec<&String> = names
+            .iter()
+            .filter(|name| name.starts_with("log-"))
+            .collect();
         segments.pop();
         let file = (*rng.pick(&segments)?).clone();
-        let mut data = now[&file].lock().expect("one thread");
-        let records = records(&data.now);
+        let segment = self.memory.read(&file).ok()?;
+        let records = records(&segment);
         // The last one closes the segment, and nothing in it shows that it was synced.
         let (start, bytes) = rng.pick(records.get(..records.len().saturating_sub(1))?)?;
         let at = start + usize::try_from(rng.below(bytes as u64)).ok()?;
-        let mask = 1 << rng.below(8);
-        let rotten = data.now[at] ^ mask;
-        (data.now[at], data.synced[at]) = (rotten, rotten);
+        let bit = u8::try_from(rng.below(8)).expect("small");
+        self.memory.flip_bit(&file, at, bit);
+        let rotten = segment[at] ^ 1 << bit;
         Some(Rot {
             file,
             at,
-            mask,
+            bit,
             rotten,
         })
     }
 
     /// Flips it back, as a mirror of the disk would, if nobody has written there.
     pub(crate) fn mend(&self, rot: &Rot) {
-        let state = self.state();
-        let Some(content) = state.now.get(&rot.file) else {
-            return;
-        };
-        let mut data = content.lock().expect("one thread");
-        if data.now.get(rot.at) == Some(&rot.rotten) {
-            data.now[rot.at] ^= rot.mask;
-            data.synced[rot.at] ^= rot.mask;
+        let there = self.memory.read(&rot.file);
+        if there.is_ok_and(|segment| segment.get(rot.at) == Some(&rot.rotten)) {
+            self.memory.flip_bit(&rot.file, rot.at, rot.bit);
         }
     }
 
     /// The power fails: of unsynced writes any blocks are kept, in any order.
     pub(crate) fn lose_power(&self) -> Self {
-        let mut guard = self.state();
-        let state = &mut *guard;
-        // Names that were not synced: the journal may have taken them along, or not.
-        if state.rng.percent(50) {
-            state.now = state.durable.clone();
-        }
-        let kept = [0, 50, 90, 100][usize::try_from(state.rng.below(4)).expect("small")];
-        for content in state.now.values() {
-            let mut data = content.lock().expect("one thread");
-            let Data { now, synced, dirty } = &mut *data;
-            for (start, end) in dirty.drain(..) {
-                let mut at = start;
-                while at < end.min(now.len()) {
-                    let stop = ((at / BLOCK + 1) * BLOCK).min(end).min(now.len());
-                    if state.rng.percent(kept) {
-                        if synced.len() < stop {
-                            synced.resize(stop, 0);
-                        }
-                        synced[at..stop].copy_from_slice(&now[at..stop]);
-                    }
-                    at = stop;
-                }
-            }
-            *now = synced.clone();
-        }
-        state.durable = state.now.clone();
-        drop(guard);
-        self.next_life()
+        let memory = {
+            let rng = &mut self.state().rng;
+            // Names that were not synced: the journal may have taken them along, or not.
+            let names_too = rng.percent(50);
+            let kept = [0, 50, 90, 100][usize::try_from(rng.below(4)).expect("small")];
+            self.memory.lose_bytes(names_too, || rng.percent(kept))
+        };
+        self.life(memory)
     }
 }
 
@@ -213,70 +170,44 @@ fn records(segment: &[u8]) -> Vec<(usize, usize)> {
     found
 }
 
-fn missing(name: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::NotFound, format!("{name}: no such file"))
-}
-
-fn full() -> io::Error {
-    io::Error::from(io::ErrorKind::StorageFull)
-}
-
 impl Disk for SimDisk {
     fn list(&self) -> io::Result<Vec<String>> {
-        Ok(self.alive()?.now.keys().cloned().collect())
+        self.memory.list()
     }
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        let state = self.alive()?;
-        let content = state.now.get(name).ok_or_else(|| missing(name))?;
-        Ok(content.lock().expect("one thread").now.clone())
+        self.memory.read(name)
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn File>> {
-        let mut state = self.alive()?;
-        if !state.now.contains_key(name) && state.health.is_full {
-            return Err(full());
-        }
-        let data = state.now.entry(name.to_owned()).or_default().clone();
         Ok(Box::new(SimFile {
             disk: self.clone(),
-            data,
+            file: self.memory.open_file(name)?,
         }))
     }
 
     fn source(&self, name: &str) -> io::Result<Box<dyn Source>> {
-        let state = self.alive()?;
-        let data = state.now.get(name).ok_or_else(|| missing(name))?.clone();
-        Ok(Box::new(SimSource {
-            disk: self.clone(),
-            data,
-        }))
+        self.memory.source(name)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        let mut state = self.alive()?;
-        let content = state.now.remove(from).ok_or_else(|| missing(from))?;
-        state.now.insert(to.to_owned(), content);
-        Ok(())
+        self.memory.rename(from, to)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        let removed = self.alive()?.now.remove(name);
-        removed.map(drop).ok_or_else(|| missing(name))
+        self.memory.remove(name)
     }
 
     fn sync_names(&self) -> io::Result<()> {
-        let mut state = self.alive()?;
-        state.durable = state.now.clone();
-        Ok(())
+        self.memory.sync_names()
     }
 
     fn describe(&self, name: &str) -> String {
-        name.to_owned()
+        self.memory.describe(name)
     }
 
-    fn spawn(&self, _name: &str, task: BoxFuture<'static, ()>) {
-        tokio::spawn(task);
+    fn spawn(&self, name: &str, task: BoxFuture<'static, ()>) {
+        self.memory.spawn(name, task);
     }
 }
 
@@ -284,71 +215,28 @@ impl Disk for SimDisk {
 
 impl File for SimFile {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let state = self.disk.alive()?;
-        let mut data = self.data.lock().expect("one thread");
-        let start = usize::try_from(offset).map_err(io::Error::other)?;
-        let end = start + bytes.len();
-        if end > data.now.len() {
-            if state.health.is_full {
-                return Err(full());
-            }
-            data.now.resize(end, 0);
-        }
-        data.now[start..end].copy_from_slice(bytes);
-        data.dirty.push((start, end));
-        Ok(())
+        self.file.write_at(offset, bytes)
     }
 
     fn sync(&mut self) -> BoxFuture<'_, io::Result<()>> {
         Box::pin(async {
+            self.disk.memory.check()?;
             let (pause_us, fails) = {
-                let mut guard = self.disk.alive()?;
-                let state = &mut *guard;
-                let longest_us = state.health.sync_us;
-                let pause_us = state.rng.between(longest_us / 4, longest_us);
-                (pause_us, std::mem::take(&mut state.health.fails))
+                let mut guard = self.disk.state();
+                let State { rng, health } = &mut *guard;
+                let pause_us = rng.between(health.sync_us / 4, health.sync_us);
+                (pause_us, std::mem::take(&mut health.fails))
             };
             tokio::time::sleep(Duration::from_micros(pause_us)).await;
-            drop(self.disk.alive()?);
+            self.disk.memory.check()?;
             if fails {
                 return Err(io::Error::other("the disk failed to sync"));
             }
-            let mut data = self.data.lock().expect("one thread");
-            let Data { now, synced, dirty } = &mut *data;
-            synced.resize(now.len(), 0);
-            for (start, end) in dirty.drain(..) {
-                let end = end.min(now.len());
-                if start < end {
-                    synced[start..end].copy_from_slice(&now[start..end]);
-                }
-            }
-            Ok(())
+            self.file.sync_now()
         })
     }
 
     fn set_len(&mut self, bytes: u64) -> io::Result<()> {
-        drop(self.disk.alive()?);
-        let bytes = usize::try_from(bytes).map_err(io::Error::other)?;
-        let mut data = self.data.lock().expect("one thread");
-        data.now.resize(bytes, 0);
-        Ok(())
-    }
-}
-
-// === impl SimSource ===
-
-impl Source for SimSource {
-    fn bytes(&self) -> u64 {
-        self.data.lock().expect("one thread").now.len() as u64
-    }
-
-    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
-        drop(self.disk.alive()?);
-        let data = self.data.lock().expect("one thread");
-        let start = usize::try_from(offset).map_err(io::Error::other)?;
-        let there = data.now.get(start..start + bytes.len());
-        let there = there.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
-        bytes.copy_from_slice(there);
-        Ok(())
+        self.file.set_len(bytes)
     }
 }

@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::{BoxFuture, Disk, File, Source};
 
-/// Writes that are not synced reach the disk in pieces of this size, each or not.
+/// See [`MemoryDisk::with_blocks`]: small, so that short writes are torn.
 const BLOCK: usize = 64;
 
-/// One life of a disk. What was opened in a life before the last power loss fails from then on.
-#[derive(Clone, Default)]
+/// One life of a disk. What was opened in a life before fails.
+#[derive(Clone)]
 pub struct MemoryDisk {
     state: Arc<Mutex<State>>,
     life: u64,
+    block: usize,
 }
 
 #[derive(Default)]
@@ -41,11 +42,12 @@ struct Data {
 pub struct Faults {
     /// Every sync fails.
     pub sync: bool,
-    /// No file can grow.
+    /// No file can grow, and no new one be made.
     pub full: bool,
 }
 
-struct MemoryFile {
+/// A file, open for writing.
+pub struct MemoryFile {
     disk: MemoryDisk,
     data: Content,
 }
@@ -59,7 +61,17 @@ struct MemorySource {
 
 impl MemoryDisk {
     pub fn new() -> Self {
-        Self::default()
+        Self::with_blocks(BLOCK)
+    }
+
+    /// A disk that writes in pieces of `block` bytes: of what is not synced each is lost or not.
+    pub fn with_blocks(block: usize) -> Self {
+        let state = Arc::default();
+        Self {
+            state,
+            life: 0,
+            block,
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -72,22 +84,47 @@ impl MemoryDisk {
     fn alive(&self) -> io::Result<MutexGuard<'_, State>> {
         let state = self.state();
         if state.life != self.life {
-            return Err(io::Error::other("the power was lost"));
+            return Err(io::Error::other("the process that opened this has ended"));
         }
         Ok(state)
+    }
+
+    /// Fails once this life of the disk is over.
+    pub fn check(&self) -> io::Result<()> {
+        self.alive().map(drop)
     }
 
     pub fn set_faults(&self, faults: Faults) {
         self.state().faults = faults;
     }
 
+    /// Ends a life: what programs wrote stays as they see it. Returns the next one.
+    #[must_use]
+    pub fn next_life(&self) -> Self {
+        let mut state = self.state();
+        state.life += 1;
+        Self {
+            life: state.life,
+            ..self.clone()
+        }
+    }
+
     /// Loses power: names and bytes fall back to what was synced, but for blocks of unsynced
     /// writes that `keep` lets through. Returns the disk's next life.
     #[must_use]
-    pub fn lose_power(&self, mut keep: impl FnMut() -> bool) -> Self {
-        let mut state = self.state();
-        state.life += 1;
-        state.now = state.durable_names.clone();
+    pub fn lose_power(&self, keep: impl FnMut() -> bool) -> Self {
+        self.lose_bytes(true, keep)
+    }
+
+    /// The same; whether names fall back is up to the caller: a journal may have taken them along.
+    #[must_use]
+    pub fn lose_bytes(&self, names_too: bool, mut keep: impl FnMut() -> bool) -> Self {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        match names_too {
+            true => state.now = state.durable_names.clone(),
+            false => state.durable_names = state.now.clone(),
+        }
         state.faults = Faults::default();
         for content in state.now.values() {
             let mut data = content.lock().expect("not poisoned");
@@ -95,7 +132,7 @@ impl MemoryDisk {
             for (start, end) in dirty.drain(..) {
                 let mut at = start;
                 while at < end.min(now.len()) {
-                    let block_end = ((at / BLOCK + 1) * BLOCK).min(end).min(now.len());
+                    let block_end = ((at / self.block + 1) * self.block).min(end).min(now.len());
                     if keep() {
                         if synced.len() < block_end {
                             synced.resize(block_end, 0);
@@ -107,10 +144,21 @@ impl MemoryDisk {
             }
             *now = synced.clone();
         }
-        Self {
-            state: self.state.clone(),
-            life: state.life,
+        drop(guard);
+        self.next_life()
+    }
+
+    /// Opens a file as [`Disk::open`] does.
+    pub fn open_file(&self, name: &str) -> io::Result<MemoryFile> {
+        let mut state = self.alive()?;
+        if state.faults.full && !state.now.contains_key(name) {
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
+        let data = state.now.entry(name.to_owned()).or_default().clone();
+        Ok(MemoryFile {
+            disk: self.clone(),
+            data,
+        })
     }
 
     /// Changes one bit of a file, on the disk and in what programs see.
@@ -121,6 +169,12 @@ impl MemoryDisk {
         if byte < data.synced.len() {
             data.synced[byte] = data.now[byte];
         }
+    }
+}
+
+impl Default for MemoryDisk {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -140,16 +194,7 @@ impl Disk for MemoryDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn File>> {
-        let data = self
-            .alive()?
-            .now
-            .entry(name.to_owned())
-            .or_default()
-            .clone();
-        Ok(Box::new(MemoryFile {
-            disk: self.clone(),
-            data,
-        }))
+        Ok(Box::new(self.open_file(name)?))
     }
 
     fn source(&self, name: &str) -> io::Result<Box<dyn Source>> {
@@ -191,7 +236,40 @@ impl Disk for MemoryDisk {
     }
 }
 
+// === impl Data ===
+
+impl Data {
+    fn resize(&mut self, bytes: usize) {
+        let before = self.now.len();
+        self.now.resize(bytes, 0);
+        // Zeros where a longer file was synced have to be synced, too.
+        let stale = bytes.min(self.synced.len());
+        if before < stale {
+            self.dirty.push((before, stale));
+        }
+    }
+}
+
 // === impl MemoryFile ===
+
+impl MemoryFile {
+    /// A sync that takes no time.
+    pub fn sync_now(&mut self) -> io::Result<()> {
+        if self.disk.alive()?.faults.sync {
+            return Err(io::Error::other("the disk failed to sync"));
+        }
+        let mut data = self.data.lock().expect("not poisoned");
+        let Data { now, synced, dirty } = &mut *data;
+        synced.resize(now.len(), 0);
+        for (start, end) in dirty.drain(..) {
+            let end = end.min(now.len());
+            if start < end {
+                synced[start..end].copy_from_slice(&now[start..end]);
+            }
+        }
+        Ok(())
+    }
+}
 
 impl File for MemoryFile {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
@@ -203,7 +281,7 @@ impl File for MemoryFile {
             if full {
                 return Err(io::Error::from(io::ErrorKind::StorageFull));
             }
-            data.now.resize(end, 0);
+            data.resize(end);
         }
         data.now[start..end].copy_from_slice(bytes);
         data.dirty.push((start, end));
@@ -214,21 +292,14 @@ impl File for MemoryFile {
         Box::pin(async {
             // Lets other tasks run, as a real sync does.
             tokio::task::yield_now().await;
-            if self.disk.alive()?.faults.sync {
-                return Err(io::Error::other("the disk failed to sync"));
-            }
-            let mut data = self.data.lock().expect("not poisoned");
-            data.synced = data.now.clone();
-            data.dirty.clear();
-            Ok(())
+            self.sync_now()
         })
     }
 
     fn set_len(&mut self, bytes: u64) -> io::Result<()> {
         drop(self.disk.alive()?);
         let mut data = self.data.lock().expect("not poisoned");
-        data.now
-            .resize(usize::try_from(bytes).map_err(io::Error::other)?, 0);
+        data.resize(usize::try_from(bytes).map_err(io::Error::other)?);
         Ok(())
     }
 }
