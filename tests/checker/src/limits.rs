@@ -13,6 +13,9 @@ pub const UNITS_MAX: u64 = 1 << 53;
 /// An epoch that sends nothing for this long may be forgotten.
 pub const EPOCH_IDLE_MS: u64 = 600_000;
 
+/// How long a leader waits for an entry at the most before it stamps the next.
+pub const GIVE_UP_US: u64 = 5_000_000;
+
 /// How much faster than real time log time may run beside the drift of clocks: 1 part in 500.
 pub const SLEW_PPM: u64 = 2_000;
 

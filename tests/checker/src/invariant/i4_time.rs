@@ -3,7 +3,7 @@
 
 use super::violation;
 use crate::index::Index;
-use crate::limits::{CLOCK_SLACK_US, SLEW_PPM};
+use crate::limits::{CLOCK_SLACK_US, GIVE_UP_US, SLEW_PPM};
 use crate::replay::Replay;
 use crate::report::Violation;
 
@@ -12,7 +12,8 @@ pub(super) fn check(index: &Index, _replay: &Replay) -> Vec<Violation> {
     let mut found = Vec::new();
     for shard in index.logged_shards() {
         let mut last_ms = 0;
-        let mut before_us: Option<u64> = None;
+        // When the entry before was there, and when it was stamped at the earliest.
+        let mut before: Option<(u64, u64)> = None;
         // The least that log time was ahead of real time so far, both in microseconds.
         let mut least: Option<i128> = None;
         for ((_, at), entry) in index.entries.range((shard, 0)..=(shard, u64::MAX)) {
@@ -27,7 +28,7 @@ pub(super) fn check(index: &Index, _replay: &Replay) -> Vec<Violation> {
             last_ms = entry.log_ms;
             if entry.is_late {
                 // Nothing is known of when it was stamped, nor of the one after it.
-                before_us = None;
+                before = None;
                 continue;
             }
             let ahead = log_us - i128::from(entry.at_us) * rate / 1_000_000;
@@ -40,11 +41,14 @@ pub(super) fn check(index: &Index, _replay: &Replay) -> Vec<Violation> {
                 );
                 found.push(violation("I4", entry.at_us, what));
             }
-            // It was stamped after the entry before it was there: that is when it counts from.
-            let stamped_us = before_us.unwrap_or(entry.at_us);
+            // It was stamped after the entry before it was there, or had been waited for in vain: that is
+            // when it counts from.
+            let stamped_us = before.map_or(entry.at_us, |(at_us, stamped_us)| {
+                at_us.min(stamped_us.saturating_add(GIVE_UP_US))
+            });
             let start = log_us - i128::from(stamped_us) * rate / 1_000_000;
             least = Some(least.map_or(start, |least| least.min(start)));
-            before_us = Some(entry.at_us);
+            before = Some((entry.at_us, stamped_us));
         }
     }
     found
@@ -71,6 +75,25 @@ mod tests {
             (1_000_000, 7_400),
         ]);
         assert_eq!(good.violated(), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_leader_without_followers_stamps_an_entry_when_it_has_given_the_last_one_up() {
+        // The second is stamped at 0.1 s and the third at 5.1 s; both are there at 6 s.
+        let good = sample(&[
+            (0, 5_000),
+            (6_000_000, 5_100),
+            (0, 10_100),
+            (100_000, 11_100),
+        ]);
+        assert_eq!(good.violated(), Vec::<&str>::new());
+        let bad = sample(&[
+            (0, 5_000),
+            (6_000_000, 5_100),
+            (0, 10_100),
+            (100_000, 11_600),
+        ]);
+        assert_eq!(bad.violated(), ["I4"]);
     }
 
     #[test]
