@@ -168,7 +168,7 @@ impl Cluster {
             Ok(connected) => connected.map_err(|error| {
                 unreachable()
                     .because(&error)
-                    .next("is this the client port of a counter node, and has it TLS?")
+                    .next("is this the client port of a counter node, and has it TLS? docs/tls.md says which certificates are taken")
             }),
             Err(_) => Err(unreachable()),
         }
@@ -271,8 +271,8 @@ fn credentials(reach: &Reach, environment: &Environment) -> Result<Option<Creden
 /// What a node said, and what to do about it.
 fn refused(node: &str, status: &Status) -> Failure {
     let failure = Failure::failed(format!("{node}: {}", status.message()));
-    // No node said this: the connection ended before the answer, which is how TLS 1.3 tells a client
-    // that its certificate is not taken.
+    // No node said this: the connection ended before the answer, as it does over TLS 1.3 where a client's
+    // certificate is not taken. The alert that says so may be lost with the connection.
     if let Some(cause) = status.source() {
         return failure.because(cause).next(
             "`quotum cluster status` shows who is missing, docs/tls.md which certificates are taken",

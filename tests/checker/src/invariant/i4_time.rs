@@ -80,20 +80,10 @@ mod tests {
     #[test]
     fn a_leader_without_followers_stamps_an_entry_when_it_has_given_the_last_one_up() {
         // The second is stamped at 0.1 s and the third at 5.1 s; both are there at 6 s.
-        let good = sample(&[
-            (0, 5_000),
-            (6_000_000, 5_100),
-            (0, 10_100),
-            (100_000, 11_100),
-        ]);
-        assert_eq!(good.violated(), Vec::<&str>::new());
-        let bad = sample(&[
-            (0, 5_000),
-            (6_000_000, 5_100),
-            (0, 10_100),
-            (100_000, 11_600),
-        ]);
-        assert_eq!(bad.violated(), ["I4"]);
+        let with_last =
+            |last| sample(&[(0, 5_000), (6_000_000, 5_100), (0, 10_100), (100_000, last)]);
+        assert_eq!(with_last(11_100).violated(), Vec::<&str>::new());
+        assert_eq!(with_last(11_600).violated(), ["I4"]);
     }
 
     #[test]
