@@ -136,6 +136,15 @@ impl Sample {
         self
     }
 
+    /// The last so many events are all of the instant of the very last.
+    pub(crate) fn at_once(&mut self, count: usize) -> &mut Self {
+        let first = self.events.len() - count;
+        for event in &mut self.events[first..] {
+            event.at_us = self.now_us;
+        }
+        self
+    }
+
     pub(crate) fn wait_us(&mut self, us: u64) -> &mut Self {
         self.now_us += us;
         self

@@ -84,7 +84,7 @@ fn play(name: &str) -> std::result::Result<(), String> {
     let scenario = scenarios::all().into_iter().find(|one| one.name == name);
     let scenario = scenario.ok_or_else(|| format!("there is no scenario {name}"))?;
     let played = (scenario.run)(&bench);
-    played.map_err(|failure| format!("{failure}{}", bench.tails()))
+    played.map_err(|failure| bench.explain(&failure))
 }
 
 fn bench() -> Result<Bench> {

@@ -173,7 +173,7 @@ fn trial(scenario: Scenario, settings: &Settings, tools: &Tools) -> Trial {
 
 fn play(run: Run, settings: Settings, tools: Tools) -> std::result::Result<(), Failed> {
     let bench = Bench::new(settings, tools).map_err(|failure| failure.to_string())?;
-    run(&bench).map_err(|failure| Failed::from(format!("{failure}{}", bench.tails())))
+    run(&bench).map_err(|failure| Failed::from(bench.explain(&failure)))
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::http::Http;
 use crate::limits::LOG_LINES_SHOWN_MAX;
 use crate::settings::Settings;
@@ -49,8 +49,9 @@ impl Bench {
         let _unheard = writeln!(std::io::stderr(), "    {text}");
     }
 
-    /// The last lines of every log, for a failure.
-    pub fn tails(&self) -> String {
+    /// The last lines of every log, and then the failure: where only the end of a long output is
+    /// shown, it is there.
+    pub fn explain(&self, failure: &Failure) -> String {
         let mut text = String::new();
         let mut logs: Vec<_> = std::fs::read_dir(self.logs())
             .into_iter()
@@ -59,8 +60,9 @@ impl Bench {
             .collect();
         logs.sort_by_key(std::fs::DirEntry::file_name);
         for log in logs {
-            let _infallible = write!(text, "\n--- {}\n{}", name(&log.path()), tail(&log.path()));
+            let _infallible = writeln!(text, "--- {}\n{}", name(&log.path()), tail(&log.path()));
         }
+        let _infallible = write!(text, "--- what failed\n{failure}");
         text
     }
 }

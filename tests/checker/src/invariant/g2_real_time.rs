@@ -83,7 +83,7 @@ fn crowded(index: &Index) -> Vec<Violation> {
         for (from_us, to_us) in intervals(index, shard, window_ms) {
             let within = uses
                 .iter()
-                .filter(|(at, ..)| (from_us..=to_us).contains(at));
+                .filter(|(at, ..)| (from_us..to_us).contains(at));
             let units: u64 = within.clone().map(|(_, units, _)| units).sum();
             let max = within.map(|(.., max)| *max).max().unwrap_or(0);
             if units > max {
@@ -96,7 +96,8 @@ fn crowded(index: &Index) -> Vec<Violation> {
 }
 
 /// The real intervals in which log time was surely in one window: from when an entry of it was
-/// seen applied to when the one before its last was, for no entry is stamped before that.
+/// seen applied to just before the one before its last was, for no entry is stamped before that. At
+/// that very instant an entry of the next window may be seen as well.
 fn intervals(index: &Index, shard: u32, window_ms: u64) -> Vec<(u64, u64)> {
     let mut intervals: BTreeMap<u64, (u64, u64, u64)> = BTreeMap::new();
     for (_, entry) in index.entries.range((shard, 0)..=(shard, u64::MAX)) {
@@ -154,6 +155,24 @@ mod tests {
             sample.wait_us(wait_us).forward(1);
             assert_eq!(sample.violated(), violated);
         }
+    }
+
+    #[test]
+    fn the_first_answer_of_a_window_may_tell_of_the_last_entries_of_the_one_before() {
+        // Of a window of one unit that is used; nothing is heard of its last two entries until then.
+        let mut sample = Sample::new();
+        sample.ask(1, Some((1, 1)), vec![item("k", 1, 1)]);
+        let old = acquire((1, 1), vec![item("k", 1, 1)], admitted(&[0], 1, 900));
+        sample.entry(1, 5_100, vec![open(1), old]);
+        sample.told(1, admitted(&[0], 1, 900), Some(1)).forward(1);
+        sample.wait_us(900_000);
+        let new = acquire((1, 2), vec![item("k", 1, 1)], admitted(&[0], 1, 990));
+        sample.ask(2, Some((1, 2)), vec![item("k", 1, 1)]);
+        sample.entry(2, 5_200, vec![]).entry(3, 5_900, vec![]);
+        sample.entry(4, 6_010, vec![new]);
+        sample.told(2, admitted(&[0], 1, 990), Some(4)).forward(2);
+        sample.at_once(5);
+        assert_eq!(sample.violated(), Vec::<&str>::new());
     }
 
     #[test]
