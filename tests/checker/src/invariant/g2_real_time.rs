@@ -81,9 +81,7 @@ fn crowded(index: &Index) -> Vec<Violation> {
     let mut found = Vec::new();
     for ((shard, key, window_ms), uses) in uses {
         for (from_us, to_us) in intervals(index, shard, window_ms) {
-            let within = uses
-                .iter()
-                .filter(|(at, ..)| (from_us..to_us).contains(at));
+            let within = uses.iter().filter(|(at, ..)| (from_us..to_us).contains(at));
             let units: u64 = within.clone().map(|(_, units, _)| units).sum();
             let max = within.map(|(.., max)| *max).max().unwrap_or(0);
             if units > max {
