@@ -57,6 +57,8 @@ pub(crate) struct NativeUnary {
     #[command(flatten)]
     pub(crate) nodes: Nodes,
     #[command(flatten)]
+    pub(crate) single: Single,
+    #[command(flatten)]
     pub(crate) load: Load,
 }
 
@@ -66,6 +68,8 @@ pub(crate) struct Envoy {
     #[command(flatten)]
     pub(crate) nodes: Nodes,
     #[command(flatten)]
+    pub(crate) single: Single,
+    #[command(flatten)]
     pub(crate) load: Load,
 }
 
@@ -74,8 +78,8 @@ pub(crate) struct Http {
     /// Where the MCP endpoints are; connections go to them in turn
     #[arg(long = "addr", value_name = "URL", value_delimiter = ',', required = true, value_parser = parse_url)]
     pub(crate) urls: Vec<Uri>,
-    /// The tool that is called
-    #[arg(long)]
+    /// The tool that is called: the default is one of `quotum dev`'s own server
+    #[arg(long, default_value = "list_customers")]
     pub(crate) tool: String,
     /// The arguments of the calls
     #[arg(long = "args", value_name = "JSON", default_value = "{}", value_parser = parse_object)]
@@ -83,11 +87,31 @@ pub(crate) struct Http {
     /// The file with the token of a grant [default: the token in QUOTUM_TOKEN, if any]
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
-    /// Taken so that all commands have the same options: calls of one grant share their counters
-    #[arg(long, hide = true)]
-    pub(crate) keys: Option<u32>,
+    #[command(flatten)]
+    pub(crate) granted: Granted,
+    #[command(flatten)]
+    pub(crate) single: Single,
     #[command(flatten)]
     pub(crate) load: Load,
+}
+
+/// Taken so that all commands have the same options: a request is one decision here.
+#[derive(Debug, Args)]
+pub(crate) struct Single {
+    #[arg(long, hide = true, value_parser = clap::value_parser!(u32).range(1..=1))]
+    pub(crate) batch: Option<u32>,
+}
+
+/// Taken for the same reason: calls of one grant share their counters, and its policy says how many
+/// they are.
+#[derive(Debug, Args)]
+pub(crate) struct Granted {
+    #[arg(long, hide = true)]
+    pub(crate) keys: Option<u32>,
+    #[arg(long, hide = true)]
+    pub(crate) max: Option<u64>,
+    #[arg(long, hide = true)]
+    pub(crate) window: Option<Window>,
 }
 
 #[derive(Debug, Args)]

@@ -76,6 +76,21 @@ fn http_takes_urls_a_tool_and_its_arguments() {
 }
 
 #[test]
+fn all_that_ask_nodes_or_gateways_take_the_same_options() {
+    let options = "--in-flight 4 --rate 9 --secs 1 --keys 9 --max 5 --window hour --pids 1";
+    for command in ["native-stream", "native-unary", "envoy", "http"] {
+        let address = match command {
+            "http" => "http://a:1/mcp",
+            _ => "a:1",
+        };
+        let line = format!("{command} --addr {address} {options} --output json --batch");
+        assert!(parse(&format!("{line} 1")).is_ok(), "{line} 1");
+        let many = parse(&format!("{line} 2"));
+        assert_eq!(many.is_ok(), command == "native-stream", "{line} 2");
+    }
+}
+
+#[test]
 fn what_cannot_be_measured_is_refused() {
     let http = "http --in-flight 1 --secs 1 --tool t";
     for line in [
