@@ -35,14 +35,14 @@ setup-e2e:
 
 # The end-to-end scenarios with the release binary: `just e2e burst` for some of them
 e2e *ARGS: setup-e2e
-    cargo build --release --package quotum
+    cargo build --release --bin quotum
     QUOTUM_BIN={{justfile_directory()}}/target/release/quotum QUOTUM_REQUIRE_ALL=1 {{e2e}} {{ARGS}}
 
 # Real processes, broken on purpose, with the release binary: `just cluster kills` for some of them
 cluster *ARGS:
     tests/cluster/setup
     tests/cluster/next
-    cargo build --release --package quotum
+    cargo build --release --bin quotum
     QUOTUM_BIN={{justfile_directory()}}/target/release/quotum QUOTUM_REQUIRE_ALL=1 cargo test --workspace --test cluster -- {{ARGS}}
 
 # Simulates clusters: `just sim 7` for one seed, `just sim --seeds 500` for many, `just sim --help`

@@ -13,8 +13,8 @@ fn root() -> PathBuf {
         .unwrap()
 }
 
-/// The direct dependencies of each member, without those of its tests and build script.
-fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+/// What cargo knows of the members.
+fn packages() -> Vec<Value> {
     let output = Command::new(env!("CARGO"))
         .args([
             "metadata",
@@ -32,20 +32,30 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
         String::from_utf8_lossy(&output.stderr)
     );
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    metadata["packages"].as_array().unwrap().clone()
+}
+
+/// The direct dependencies of each member, without those of its tests and build script.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let name = |value: &Value| value["name"].as_str().unwrap().to_owned();
-    let members = metadata["packages"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|package| {
-            let all = package["dependencies"].as_array().unwrap().iter();
-            let normal = all
-                .filter(|dependency| dependency["kind"].is_null())
-                .map(name)
-                .collect();
-            (name(package), normal)
-        });
+    let members = packages().into_iter().map(|package| {
+        let all = package["dependencies"].as_array().unwrap().iter();
+        let normal = all
+            .filter(|dependency| dependency["kind"].is_null())
+            .map(name)
+            .collect();
+        (name(&package), normal)
+    });
     members.collect()
+}
+
+#[test]
+fn cargo_run_means_the_product() {
+    let packages = packages();
+    let named = packages
+        .iter()
+        .filter_map(|package| package["default_run"].as_str());
+    assert_eq!(named.collect::<Vec<_>>(), ["quotum"]);
 }
 
 /// The arrows between our own crates. A crate that is not listed is a test or a tool.
