@@ -7,9 +7,13 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use quotum_limit::{
-    Algorithm, Batch, Caller, Caps, Command, Epoch, Item, Key, LogTime, Outcome, RequestId, Stamp,
-    State, Window,
+    Algorithm, Batch, Caller, Caps, Command, Entry, Epoch, Item, Key, LogTime, Outcome, RequestId,
+    Stamp, State, Window,
 };
+
+/// As the binary has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const ENTRY_COMMANDS: u64 = 1_024;
 const CAPS: Caps = Caps {
@@ -116,6 +120,39 @@ fn decide(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// What a replica does for each entry of its log: what is encoded is decoded and decided.
+fn apply(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("apply");
+    group.throughput(Throughput::Elements(ENTRY_COMMANDS));
+    for (name, keys, max) in [
+        ("admit, 10k counters", 10_000, 1_000_000_000),
+        ("admit, 1M counters", 1_000_000, 1_000_000_000),
+        ("deny, 10k counters", 10_000, 0),
+    ] {
+        let mut state = State::new(1);
+        let mut client = Client::open(&mut state, keys, max);
+        for _ in 0..keys.div_ceil(ENTRY_COMMANDS) {
+            state.apply_batch(&client.entry());
+        }
+        group.bench_function(name, |bencher| {
+            bencher.iter_batched(
+                || bytes::Bytes::from(client.entry().encode()),
+                |bytes| {
+                    let entry = Entry::open(&bytes).expect("it was encoded");
+                    let answer = |outcome| {
+                        black_box(outcome);
+                    };
+                    state.apply_entry(entry, answer).expect("it was encoded");
+                    // To be freed when it is not measured.
+                    bytes
+                },
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    group.finish();
+}
+
 fn entries(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("entry");
     group.throughput(Throughput::Elements(ENTRY_COMMANDS));
@@ -131,5 +168,5 @@ fn entries(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decide, entries);
+criterion_group!(benches, decide, apply, entries);
 criterion_main!(benches);

@@ -260,7 +260,7 @@ fn encode_items(items: &Items, out: &mut Writer) {
     }
 }
 
-pub(crate) fn encode_item(item: &Item, out: &mut Writer) {
+fn encode_item(item: &Item, out: &mut Writer) {
     out.bytes(item.key.as_bytes());
     out.number(item.max);
     out.number(item.revision);
@@ -279,7 +279,7 @@ fn decode_items(input: &mut Reader<'_>) -> Result<Items, DecodeError> {
     Ok(items)
 }
 
-pub(crate) fn decode_item(input: &mut Reader<'_>) -> Result<Item, DecodeError> {
+fn decode_item(input: &mut Reader<'_>) -> Result<Item, DecodeError> {
     Ok(Item {
         key: input.key()?,
         max: input.number()?,
@@ -316,6 +316,11 @@ impl Writer {
         let end = self.bytes.len() + count + 1;
         self.bytes.extend_from_slice(&bytes);
         self.bytes.truncate(end);
+    }
+
+    /// A number that is mostly large, in eight bytes.
+    pub(crate) fn fixed(&mut self, number: u64) {
+        self.bytes.extend_from_slice(&number.to_le_bytes());
     }
 
     pub fn bytes(&mut self, bytes: &[u8]) {
@@ -398,6 +403,16 @@ impl<'a> Reader<'a> {
             }
         }
         Err(self.error("a number is too long"))
+    }
+
+    /// A number of eight bytes.
+    pub(crate) fn fixed(&mut self) -> Result<u64, DecodeError> {
+        let bytes = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk);
+        let Some(bytes) = bytes else {
+            return Err(self.error("the bytes end within a number"));
+        };
+        self.at += bytes.len();
+        Ok(u64::from_le_bytes(*bytes))
     }
 
     /// A count or length that must not be more than `max`.

@@ -3,10 +3,12 @@
 //! Only what stands at the log time reached is written. Promises: a decoded state answers every
 //! later command as the encoded one does, and has the same digest; decoding never panics.
 
+use std::borrow::Borrow;
+
 use smallvec::SmallVec;
 
-use crate::codec::{DecodeError, Reader, Writer, decode_item, encode_item};
-use crate::command::{Algorithm, Caller, Caps, Epoch};
+use crate::codec::{DecodeError, Reader, Writer};
+use crate::command::{Algorithm, Caller, Caps, Epoch, Item};
 use crate::limits::{EPOCH_MAX, EPOCHS_MAX, ITEMS_MAX, SLOTS_MAX, UNITS_MAX};
 use crate::state::State;
 use crate::state::client::{Client, MARKS_MAX};
@@ -21,7 +23,23 @@ use crate::{LogTime, Stamp};
 mod tests;
 
 /// The layout that this build writes.
-const VERSION: u64 = 3;
+const VERSION: u64 = 4;
+
+/// What is said of a held item in one number: its flags, and which of its numbers are written because
+/// they are not what they mostly are.
+mod marks {
+    pub(super) const HOPELESS: u64 = 1;
+    pub(super) const FITS: u64 = 1 << 1;
+    pub(super) const SHADOW: u64 = 1 << 2;
+    pub(super) const SLIDING: u64 = 1 << 3;
+    /// Units asked for, where they are not one.
+    pub(super) const UNITS: u64 = 1 << 4;
+    /// Units charged, where they are not those asked for.
+    pub(super) const CHARGED: u64 = 1 << 5;
+    /// The max in force and times, where they are not the item's max and all one.
+    pub(super) const OTHERS: u64 = 1 << 6;
+    pub(super) const ALL: u64 = (1 << 7) - 1;
+}
 
 // === impl State ===
 
@@ -253,13 +271,12 @@ impl Client {
 
 // === impl Slot ===
 
-impl Slot {
+impl<I: Borrow<Item>> Slot<I> {
     pub(crate) fn encode(&self, out: &mut Writer) {
         match self {
             Self::Cancelled => out.number(1),
             Self::Resolved(verdict) => {
-                out.number(2);
-                out.number(u64::from(verdict.admitted));
+                out.number(2 + u64::from(verdict.admitted));
                 out.number(verdict.kind.code());
                 out.number(verdict.held.len() as u64);
                 for held in &verdict.held {
@@ -268,58 +285,120 @@ impl Slot {
             }
         }
     }
+}
 
+impl Slot {
     pub(crate) fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        match input.number()? {
-            1 => Ok(Self::Cancelled),
-            2 => {
-                let admitted = input.flag()?;
-                let kind = Kind::from_code(input.number()?);
-                let mut held: SmallVec<[Held; 1]> = SmallVec::new();
-                for _ in 0..input.size(ITEMS_MAX)? {
-                    held.push(Held::decode(input)?);
-                }
-                let verdict = Verdict {
-                    admitted,
-                    kind,
-                    held,
-                };
-                if !admitted && verdict.binding(LogTime::ZERO).is_none() {
-                    return Err(input.error("a denial that nothing denies"));
-                }
-                Ok(Self::Resolved(verdict))
-            }
-            _ => Err(input.error("unknown kind of slot")),
+        let admitted = match input.number()? {
+            1 => return Ok(Self::Cancelled),
+            2 => false,
+            3 => true,
+            _ => return Err(input.error("unknown kind of slot")),
+        };
+        let kind = Kind::from_code(input.number()?);
+        let mut held: SmallVec<[Held; 1]> = SmallVec::new();
+        for _ in 0..input.size(ITEMS_MAX)? {
+            held.push(Held::decode(input)?);
         }
+        let verdict = Verdict {
+            admitted,
+            kind,
+            held,
+        };
+        if !admitted && verdict.binding(LogTime::ZERO).is_none() {
+            return Err(input.error("a denial that nothing denies"));
+        }
+        Ok(Self::Resolved(verdict))
     }
 }
 
 // === impl Held ===
 
-impl Held {
-    fn encode(&self, out: &mut Writer) {
-        encode_item(&self.item, out);
-        out.number(self.charged);
-        out.number(u64::from(self.hopeless));
-        out.number(u64::from(self.fits));
-        out.number(self.remaining);
-        out.number(self.max);
-        for at in [self.end, self.reset_at, self.until] {
-            out.number(at.ms);
-        }
+impl<I: Borrow<Item>> Held<I> {
+    fn marks(&self) -> u64 {
+        let item = self.item.borrow();
+        let others = (self.max, self.reset_at, self.until) != (item.max, self.end, self.end);
+        let mark = |mark, is| if is { mark } else { 0 };
+        mark(marks::HOPELESS, self.hopeless)
+            | mark(marks::FITS, self.fits)
+            | mark(marks::SHADOW, item.shadow)
+            | mark(marks::SLIDING, item.algorithm == Algorithm::Sliding)
+            | mark(marks::UNITS, item.units != 1)
+            | mark(marks::CHARGED, self.charged != item.units)
+            | mark(marks::OTHERS, others)
     }
 
+    /// Numbers that are mostly large have one size: this is written for every decision.
+    fn encode(&self, out: &mut Writer) {
+        let item = self.item.borrow();
+        let marks = self.marks();
+        out.number(marks);
+        out.bytes(item.key.as_bytes());
+        out.number(item.window.code());
+        out.number(item.revision);
+        if marks & marks::UNITS != 0 {
+            out.number(item.units);
+        }
+        if marks & marks::CHARGED != 0 {
+            out.number(self.charged);
+        }
+        for number in [item.max, self.remaining, self.end.ms] {
+            out.fixed(number);
+        }
+        if marks & marks::OTHERS != 0 {
+            for number in [self.max, self.reset_at.ms, self.until.ms] {
+                out.fixed(number);
+            }
+        }
+    }
+}
+
+impl Held {
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            item: decode_item(input)?,
-            charged: input.number()?.min(UNITS_MAX * ITEMS_MAX as u64),
-            hopeless: input.flag()?,
-            fits: input.flag()?,
-            remaining: input.number()?,
-            max: input.number()?,
-            end: LogTime::from_ms(input.number()?),
-            reset_at: LogTime::from_ms(input.number()?),
-            until: LogTime::from_ms(input.number()?),
-        })
+        let marks = input.number()?;
+        if marks & !marks::ALL != 0 {
+            return Err(input.error("an unknown mark of an item"));
+        }
+        let is = |mark| marks & mark != 0;
+        let mut item = Item {
+            key: input.key()?,
+            window: input.window()?,
+            revision: input.number()?,
+            units: if is(marks::UNITS) { input.number()? } else { 1 },
+            max: 0,
+            algorithm: match is(marks::SLIDING) {
+                true => Algorithm::Sliding,
+                false => Algorithm::Fixed,
+            },
+            shadow: is(marks::SHADOW),
+        };
+        let charged = match is(marks::CHARGED) {
+            true => input.number()?,
+            false => item.units,
+        };
+        item.max = input.fixed()?;
+        let (remaining, end) = (input.fixed()?, input.fixed()?);
+        let (max, reset_at, until) = match is(marks::OTHERS) {
+            true => (input.fixed()?, input.fixed()?, input.fixed()?),
+            false => (item.max, end, end),
+        };
+        let held = Self {
+            charged,
+            hopeless: is(marks::HOPELESS),
+            fits: is(marks::FITS),
+            remaining,
+            max,
+            end: LogTime::from_ms(end),
+            reset_at: LogTime::from_ms(reset_at),
+            until: LogTime::from_ms(until),
+            item,
+        };
+        if charged > UNITS_MAX * ITEMS_MAX as u64 {
+            return Err(input.error("too many units"));
+        }
+        match held.marks() == marks {
+            true => Ok(held),
+            false => Err(input.error("a number is written that is what it mostly is")),
+        }
     }
 }

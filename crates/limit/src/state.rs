@@ -172,7 +172,7 @@ impl State {
         let now = self.last.log;
         // Holds first: what they took may be counted still, and their ids are not forgotten yet.
         while let Some((until, id)) = self.holds.due(now) {
-            let cancel = |client: &mut client::Client| client.put(id.seq, &Slot::Cancelled);
+            let cancel = |client: &mut client::Client| client.put(id.seq, &Slot::<Item>::Cancelled);
             let charges = match self.clients.change(id.epoch, cancel) {
                 Some(Some(Slot::Resolved(verdict))) => verdict.charges(),
                 _ => SmallVec::new(),
@@ -396,8 +396,11 @@ impl State {
 
     /// The bound that the counters which a command would add go beyond.
     fn full(&self, items: &Items, plans: &Plans) -> Option<Bound> {
-        let is_new = |(plan, _): &(&Plan, &Item)| plan.charges() && !plan.place.is_live();
-        let new = plans.iter().zip(items).filter(is_new);
+        let is_new = |plan: &Plan| plan.charges() && !plan.place.is_live();
+        if !plans.iter().any(is_new) {
+            return None;
+        }
+        let new = plans.iter().zip(items).filter(|(plan, _)| is_new(plan));
         let tenants: SmallVec<[Tenant; 4]> = new.map(|(_, item)| item.key.tenant()).collect();
         let over = |tenant: &Tenant| {
             let new = tenants.iter().filter(|other| *other == tenant).count();
@@ -418,7 +421,7 @@ impl State {
         }
         let plans = sure;
         let held = plans.iter().zip(items).map(|(plan, item)| Held {
-            item: item.clone(),
+            item,
             charged: 0,
             hopeless: plan.hopeless,
             fits: plan.fits,
@@ -486,7 +489,7 @@ impl State {
                 false => plan.times.reset_at,
             };
             held.push(Held {
-                item: item.clone(),
+                item,
                 charged: taken,
                 hopeless: plan.hopeless,
                 fits: plan.fits,
@@ -544,7 +547,7 @@ impl State {
     }
 
     /// Remembers a verdict, and answers with it.
-    fn resolve(&mut self, id: RequestId, verdict: Verdict) -> Outcome {
+    fn resolve(&mut self, id: RequestId, verdict: Verdict<&Item>) -> Outcome {
         let now = self.last.log;
         let outcome = verdict.outcome(now);
         if let (true, Kind::Reserve(until)) = (verdict.admitted, verdict.kind) {
@@ -568,7 +571,7 @@ impl State {
             if !has_room && !client.slots.contains(id.seq) {
                 return Err(Outcome::Exhausted(Bound::Ids));
             }
-            Ok(client.put(id.seq, &Slot::Cancelled))
+            Ok(client.put(id.seq, &Slot::<Item>::Cancelled))
         });
         let slot = match cancelled {
             None => return Outcome::Expired,

@@ -106,3 +106,27 @@ fn an_epoch_has_no_more_marks_than_a_snapshot_may_hold() {
     let again = State::decode(&state.encode(), 1).unwrap();
     assert_eq!(again.digest(), state.digest());
 }
+
+#[test]
+fn a_number_that_need_not_be_written_is_refused() {
+    let held = |marks: u64, units: &[u64]| {
+        let mut out = Writer::default();
+        for number in [3, Kind::Acquire.code(), 1, marks] {
+            out.number(number);
+        }
+        out.bytes(b"key");
+        out.number(crate::Window::Minute.code());
+        out.number(1);
+        units.iter().for_each(|units| out.number(*units));
+        for number in [30, 29, 60_000] {
+            out.fixed(number);
+        }
+        out.into_bytes()
+    };
+    let decode = |bytes: &[u8]| Slot::decode(&mut Reader::new(bytes)).map(|_| ());
+    assert_eq!(decode(&held(marks::FITS, &[])), Ok(()));
+    assert_eq!(decode(&held(marks::FITS | marks::UNITS, &[2])), Ok(()));
+    assert!(decode(&held(marks::FITS | marks::UNITS, &[1])).is_err());
+    assert!(decode(&held(marks::FITS | marks::CHARGED, &[1])).is_err());
+    assert!(decode(&held(marks::ALL + 1, &[])).is_err());
+}

@@ -6,13 +6,14 @@
 //! forgotten. A client draws a seq before it is seen, and retries it for less than that, so no
 //! retry outlives it.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeSet, VecDeque};
 
 use super::counters::Digest;
 use super::slots::Slots;
 use super::verdict::Slot;
 use crate::LogTime;
-use crate::command::{Bound, Caller, Outcome};
+use crate::command::{Bound, Caller, Item, Outcome};
 use crate::limits::{DEDUP_TTL_MS, EPOCH_IDLE_MS_MAX, MARK_MS, SLOTS_MAX};
 
 /// The most time marks of an epoch: one a second while they are not due, and more than enough.
@@ -119,7 +120,7 @@ impl Client {
     }
 
     /// Puts a slot in place of what was there, and returns that.
-    pub(crate) fn put(&mut self, seq: u64, slot: &Slot) -> Option<Slot> {
+    pub(crate) fn put<I: Borrow<Item>>(&mut self, seq: u64, slot: &Slot<I>) -> Option<Slot> {
         match slot.hold() {
             Some(_) => self.reserved.insert(seq),
             None => self.reserved.remove(&seq),

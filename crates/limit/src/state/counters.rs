@@ -125,10 +125,17 @@ impl Counters {
 
     /// Reads what [`Counters::find`] will read at all these spots, and nothing else. Counters lie
     /// all over the memory, some pointers deep: looked for together, their ways are waited for
-    /// together; each between two decisions, one after the other.
+    /// together; each between two decisions, one after the other. Every pointer on the way has a
+    /// pass of its own, in which no read waits for another one.
     pub(crate) fn warm(&self, spots: &[Spot]) {
-        let read = |sum: u64, spot: &Spot| sum ^ self.parts[spot.part as usize].touch(spot.hash);
-        std::hint::black_box(spots.iter().fold(0, read));
+        let pass = |touch: fn(&Part, u32) -> u64| {
+            let part = |spot: &Spot| &self.parts[spot.part as usize];
+            let read = |sum, spot: &Spot| sum ^ touch(part(spot), spot.hash);
+            std::hint::black_box(spots.iter().fold(0, read));
+        };
+        pass(|part, _| part.touch());
+        pass(Part::touch_place);
+        pass(Part::touch_counter);
     }
 
     /// Looks a counter up at its spot; one that is over at `now` does not stand.

@@ -22,7 +22,7 @@ pub(super) fn summed_units(items: &Items, at: usize) -> Result<Summed, Refusal> 
         if other.units > UNITS_MAX || other.max > UNITS_MAX {
             return Err(Refusal::UnitsTooLarge);
         }
-        if other.key != item.key || other.window != item.window {
+        if other_at != at && (other.key != item.key || other.window != item.window) {
             continue;
         }
         let same = (other.max, other.revision, other.algorithm, other.shadow)
@@ -38,7 +38,7 @@ pub(super) fn summed_units(items: &Items, at: usize) -> Result<Summed, Refusal> 
 }
 
 /// Items after the first of an equal key show what that one left.
-pub(super) fn settle_equal_keys(items: &Items, held: &mut SmallVec<[Held; 1]>) {
+pub(super) fn settle_equal_keys(items: &Items, held: &mut SmallVec<[Held<&Item>; 1]>) {
     for at in 1..items.len() {
         let same = |other: &Item| other.key == items[at].key && other.window == items[at].window;
         if let Some(first) = items[..at].iter().position(same) {

@@ -193,8 +193,18 @@ impl Part {
         self.places.find(hash, same)
     }
 
-    /// Reads what [`Part::find`] will read, and makes something of it that nobody needs.
-    pub(crate) fn touch(&self, hash: u32) -> u64 {
+    /// Reads where the lists of the part are, and makes something of it that nobody needs.
+    pub(crate) fn touch(&self) -> u64 {
+        (self.places.len() ^ self.names_unused) as u64
+    }
+
+    /// The same of the place at which [`Part::find`] begins.
+    pub(crate) fn touch_place(&self, hash: u32) -> u64 {
+        u64::from(self.places.first(hash))
+    }
+
+    /// The same of all that [`Part::find`] will read.
+    pub(crate) fn touch_counter(&self, hash: u32) -> u64 {
         let alike = |at| self.record(at).hash == hash;
         let Some(at) = self.places.find(hash, alike) else {
             return 0;

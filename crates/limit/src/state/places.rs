@@ -42,6 +42,15 @@ impl Places {
             .map(|index| place(self.slots[index]))
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The slot at which looking for `hash` begins; 0 where there is none.
+    pub(crate) fn first(&self, hash: u32) -> u32 {
+        self.slots.get(self.home(hash)).copied().unwrap_or(0)
+    }
+
     /// Puts in the place of an item that is not there. `hash_of` gives the hashes of the others.
     pub(crate) fn insert(&mut self, hash: u32, at: u32, hash_of: impl Fn(u32) -> u32) {
         assert!(self.len < PLACES_MAX, "a part of the counters is small");

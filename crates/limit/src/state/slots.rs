@@ -4,12 +4,14 @@
 //! with a snapshot until it is touched. A slot is kept as the bytes that a snapshot has of it: most
 //! are never looked at again, and a block of them is freed at once.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::verdict::Slot;
 use crate::codec::{Reader, Writer};
+use crate::command::Item;
 
 #[cfg(test)]
 mod tests;
@@ -66,8 +68,16 @@ impl Slots {
     }
 
     /// Puts a slot in place of what was there, and returns that.
-    pub(crate) fn put(&mut self, seq: u64, slot: &Slot) -> Option<Slot> {
-        let block = Arc::make_mut(self.blocks.entry(seq / BLOCK).or_default());
+    pub(crate) fn put<I: Borrow<Item>>(&mut self, seq: u64, slot: &Slot<I>) -> Option<Slot> {
+        let last = self.blocks.last_key_value();
+        let block = match last.is_some_and(|last| *last.0 >= seq / BLOCK) {
+            true => self.blocks.entry(seq / BLOCK).or_default(),
+            false => {
+                let next = last.map_or_else(Block::default, |last| last.1.with_room());
+                self.blocks.entry(seq / BLOCK).or_insert(Arc::new(next))
+            }
+        };
+        let block = Arc::make_mut(block);
         let old = match block.find(seq) {
             Ok(at) => {
                 let old = block.slot(&block.places[at]);
@@ -81,7 +91,7 @@ impl Slots {
             }
         };
         self.weight += slot.weight();
-        self.weight -= old.as_ref().map_or(0, Slot::weight);
+        self.weight -= old.as_ref().map_or(0, Slot::<Item>::weight);
         old
     }
 
@@ -132,6 +142,15 @@ impl Slots {
 // === impl Block ===
 
 impl Block {
+    /// An empty block with room for as much as this one holds: seqs that follow each other are
+    /// mostly used alike.
+    fn with_room(&self) -> Self {
+        Self {
+            places: VecDeque::with_capacity(self.places.len()),
+            bytes: Vec::with_capacity(self.bytes.len()),
+        }
+    }
+
     /// The index of the place of `seq`, or where it would be.
     fn find(&self, seq: u64) -> Result<usize, usize> {
         // Most are new, and the highest.
@@ -148,14 +167,14 @@ impl Block {
         Slot::decode(&mut input).expect("it was encoded")
     }
 
-    fn insert(&mut self, at: usize, seq: u64, slot: &Slot) {
+    fn insert(&mut self, at: usize, seq: u64, slot: &Slot<impl Borrow<Item>>) {
         let place = self.append(seq, slot);
         self.places.insert(at, place);
     }
 
     /// Puts a slot where another one was, in its bytes if they suffice: the same id may be changed
     /// any number of times.
-    fn replace(&mut self, at: usize, slot: &Slot) {
+    fn replace(&mut self, at: usize, slot: &Slot<impl Borrow<Item>>) {
         let old = self.places[at];
         let new = self.append(old.seq, slot);
         if new.len <= old.len {
@@ -167,7 +186,7 @@ impl Block {
         }
     }
 
-    fn append(&mut self, seq: u64, slot: &Slot) -> Place {
+    fn append(&mut self, seq: u64, slot: &Slot<impl Borrow<Item>>) -> Place {
         let at = self.bytes.len();
         let mut out = Writer::from(std::mem::take(&mut self.bytes));
         slot.encode(&mut out);

@@ -1,25 +1,28 @@
 //! Verdicts: what is remembered of a request id, and how it is answered again.
 
+use std::borrow::Borrow;
+
 use smallvec::SmallVec;
 
 use super::counters::Digest;
 use crate::LogTime;
-use crate::command::{Item, ItemState, Items, Outcome, Refusal};
+use crate::command::{Item, ItemState, ItemStates, Items, Outcome, Refusal};
 
-/// What became of a request id.
+/// What became of a request id. `I` is how its items are held: those that are only written down are
+/// borrowed from the command.
 #[derive(Debug, Clone)]
-pub(crate) enum Slot {
+pub(crate) enum Slot<I = Item> {
     /// Refunded, before or after it was decided.
     Cancelled,
-    Resolved(Verdict),
+    Resolved(Verdict<I>),
 }
 
 /// A stored decision, from which the same outcome is made again at a later time.
 #[derive(Debug, Clone)]
-pub(crate) struct Verdict {
+pub(crate) struct Verdict<I = Item> {
     pub(crate) admitted: bool,
     pub(crate) kind: Kind,
-    pub(crate) held: SmallVec<[Held; 1]>,
+    pub(crate) held: SmallVec<[Held<I>; 1]>,
 }
 
 /// How a request asked.
@@ -34,9 +37,9 @@ pub(crate) enum Kind {
 
 /// One item of a stored decision.
 #[derive(Debug, Clone)]
-pub(crate) struct Held {
+pub(crate) struct Held<I = Item> {
     /// As it was asked: another one under the same id is another command.
-    pub(crate) item: Item,
+    pub(crate) item: I,
     /// Units that were taken and not refunded.
     pub(crate) charged: u64,
     /// More units than the counter ever admits: waiting does not help.
@@ -57,7 +60,7 @@ pub(crate) type Charge = (Item, LogTime, u64);
 
 // === impl Slot ===
 
-impl Slot {
+impl<I: Borrow<Item>> Slot<I> {
     /// How many items it remembers, and at least one: what the memory of a slot goes by.
     pub(crate) fn weight(&self) -> usize {
         match self {
@@ -85,7 +88,7 @@ impl Slot {
         digest.number(2 + u64::from(verdict.admitted));
         digest.number(verdict.kind.code());
         for held in &verdict.held {
-            let item = &held.item;
+            let item = held.item.borrow();
             digest.bytes(item.key.as_bytes());
             for number in [
                 item.max,
@@ -131,12 +134,16 @@ impl Kind {
 
 // === impl Verdict ===
 
-impl Verdict {
+impl<I: Borrow<Item>> Verdict<I> {
     /// The outcome of a repeat: the same decision, its durations counted from `now`.
     pub(crate) fn again(&self, now: LogTime, kind: Kind, items: &Items) -> Outcome {
         let same = (self.kind == Kind::Acquire) == (kind == Kind::Acquire)
             && self.held.len() == items.len()
-            && self.held.iter().zip(items).all(|(h, item)| h.item == *item);
+            && self
+                .held
+                .iter()
+                .zip(items)
+                .all(|(h, item)| h.item.borrow() == item);
         match same {
             true => self.outcome(now),
             false => Outcome::Invalid(Refusal::IdReused),
@@ -144,13 +151,16 @@ impl Verdict {
     }
 
     pub(crate) fn outcome(&self, now: LogTime) -> Outcome {
-        let state = |held: &Held| ItemState {
+        let state = |held: &Held<I>| ItemState {
             fits: held.fits,
             remaining: held.remaining,
             max: held.max,
             reset_after_ms: held.reset_at.since(now),
         };
-        let items = self.held.iter().map(state).collect();
+        let mut items = ItemStates::with_capacity(self.held.len());
+        for held in &self.held {
+            items.push(state(held));
+        }
         if let (true, Kind::Reserve(until)) = (self.admitted, self.kind) {
             let hold_for_ms = until.since(now);
             return Outcome::Reserved { hold_for_ms, items };
@@ -176,7 +186,7 @@ impl Verdict {
     pub(crate) fn binding(&self, now: LogTime) -> Option<(usize, Option<u64>)> {
         let mut binding: Option<(usize, Option<u64>)> = None;
         for (at, held) in self.held.iter().enumerate() {
-            if held.fits || held.item.shadow {
+            if held.fits || held.item.borrow().shadow {
                 continue;
             }
             let wait = (!held.hopeless).then(|| held.until.since(now));
@@ -195,7 +205,7 @@ impl Verdict {
     /// What was charged and is not given back yet.
     pub(crate) fn charges(&self) -> SmallVec<[Charge; 1]> {
         let held = self.held.iter().filter(|held| held.charged > 0);
-        held.map(|held| (held.item.clone(), held.end, held.charged))
+        held.map(|held| (held.item.borrow().clone(), held.end, held.charged))
             .collect()
     }
 }

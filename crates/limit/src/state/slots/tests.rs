@@ -112,7 +112,7 @@ fn what_replaces_a_slot_takes_no_more_room() {
     let first = bytes(&slots);
     slots.put(5, &resolved(item, Kind::Confirmed));
     for _ in 0..1_000 {
-        slots.put(5, &Slot::Cancelled);
+        slots.put(5, &Slot::<Item>::Cancelled);
     }
     assert_eq!(bytes(&slots), first);
 }
