@@ -22,7 +22,10 @@ use crate::headers::{
 };
 use crate::hygiene::Verb;
 use crate::json::Raw;
-use crate::limits::{UPSTREAM_CONNECT_TIMEOUT, UPSTREAM_IDLE_MAX, UPSTREAM_IDLE_TIMEOUT};
+use crate::limits::{
+    UPSTREAM_CONNECT_TIMEOUT, UPSTREAM_IDLE_MAX, UPSTREAM_IDLE_TIMEOUT, UPSTREAM_KEEPALIVE_AFTER,
+    UPSTREAM_KEEPALIVE_INTERVAL, UPSTREAM_KEEPALIVE_RETRIES,
+};
 use crate::session::Session;
 
 #[cfg(test)]
@@ -83,6 +86,9 @@ impl Upstreams {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(UPSTREAM_CONNECT_TIMEOUT));
+        tcp.set_keepalive(Some(UPSTREAM_KEEPALIVE_AFTER));
+        tcp.set_keepalive_interval(Some(UPSTREAM_KEEPALIVE_INTERVAL));
+        tcp.set_keepalive_retries(Some(UPSTREAM_KEEPALIVE_RETRIES));
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()

@@ -85,6 +85,14 @@ pub const UPSTREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 /// Idle connections kept for each upstream.
 pub const UPSTREAM_IDLE_MAX: usize = 64;
 
+/// How long a connection to an upstream carries nothing before the kernel asks the other side whether
+/// it is still there, how often it asks again, and how many questions may go without an answer.
+pub const UPSTREAM_KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
+/// See [`UPSTREAM_KEEPALIVE_AFTER`].
+pub const UPSTREAM_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// See [`UPSTREAM_KEEPALIVE_AFTER`].
+pub const UPSTREAM_KEEPALIVE_RETRIES: u32 = 3;
+
 /// How long the head of an upstream's reply may take: a tool that answers with JSON is silent until
 /// it has run.
 pub const UPSTREAM_HEAD_TIMEOUT: Duration = Duration::from_secs(300);

@@ -8,7 +8,7 @@ use futures_util::stream;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Incoming;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::ending::{Ending, Standing};
 use super::{Audience, SILENCE, Settling};
@@ -18,6 +18,9 @@ use crate::session::{Session, SessionKeys};
 use crate::settle::End;
 use crate::sse::{Event, EventTooLarge, Splitter, encode_message};
 use crate::status::{INTERNAL_ERROR, Refusal};
+
+#[cfg(test)]
+mod tests;
 
 /// A stream that is being relayed.
 pub struct Relay {
@@ -82,6 +85,8 @@ impl Relay {
 
     /// The next bytes for the client; `None`: the stream has ended.
     async fn next_piece(&mut self) -> Option<Bytes> {
+        // One deadline for all turns: looking at the grant meanwhile is no word of the upstream.
+        let mut silent_until = Instant::now() + SILENCE;
         while self.state != State::Ended {
             match self.take_events() {
                 Ok(Some(piece)) => return Some(piece),
@@ -97,8 +102,9 @@ impl Relay {
                     Standing::Good(grant) => self.audience.grant = grant,
                     Standing::Ended => return self.end(),
                 },
-                frame = timeout(SILENCE, self.upstream.frame()) => match frame {
+                frame = timeout_at(silent_until, self.upstream.frame()) => match frame {
                     Ok(Some(Ok(frame))) => {
+                        silent_until = Instant::now() + SILENCE;
                         // Trailers end here.
                         if let Ok(data) = frame.into_data() {
                             self.splitter.push(&data);

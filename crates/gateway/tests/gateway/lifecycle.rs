@@ -149,6 +149,29 @@ async fn the_upstream_request_ends_with_its_client() {
     assert_eq!(records[0]["outcome"], "allowed");
 }
 
+/// What Linux tells of a connection: 2 stands for the timer of its next keepalive probe.
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn a_silent_connection_to_an_upstream_is_probed() {
+    let (_sender, upstream) = streaming().await;
+    let rig = Rig::start(&upstream.url).await;
+    let mut client = Ask::new("GET").open(rig.address).await;
+    assert!(read_until(&mut client, ": open").await.is_some());
+    let port: u16 = upstream.url["http://127.0.0.1:".len()..]
+        .split('/')
+        .next()
+        .and_then(|port| port.parse().ok())
+        .expect("a port");
+    let remote = format!("0100007F:{port:04X}");
+    let timer = || {
+        let table = std::fs::read_to_string("/proc/self/net/tcp").expect("a table");
+        let mut fields = table.lines().map(|line| line.split_whitespace());
+        let mut line = fields.find(|line| line.clone().nth(2) == Some(&remote))?;
+        line.nth(5)?.split(':').next().map(str::to_owned)
+    };
+    until(|| timer().as_deref() == Some("02")).await;
+}
+
 #[tokio::test]
 async fn draining_finishes_calls_and_ends_streams() {
     let (released, _dropped, upstream) = waiting().await;
