@@ -110,10 +110,11 @@ impl Telemetry {
             near,
             duration,
         } = tale;
-        let tool = record.tool.as_deref();
+        // A name that only the caller knows is no label.
+        let tool = record.tool.as_deref().filter(|_| tool_known);
         let labels = DecisionLabels {
             server: &record.server,
-            tool: tool.filter(|_| tool_known),
+            tool,
             outcome: record.outcome,
             reason,
             path: record.path,
@@ -124,8 +125,7 @@ impl Telemetry {
                 .grant_decision(&record.server, &record.grant, record.outcome);
         }
         for counter in near {
-            self.metrics
-                .limit_near(&record.server, tool.unwrap_or_default(), &counter);
+            self.metrics.limit_near(&record.server, tool, &counter);
         }
         self.records.write(record);
     }

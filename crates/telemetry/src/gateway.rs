@@ -93,9 +93,7 @@ impl GatewayMetrics {
         let inner = &*self.0;
         inner.decision_durations[labels.path.index()].observe(duration);
         let server = inner.value(&inner.servers, labels.server);
-        let tool = labels
-            .tool
-            .map_or(Value::UNKNOWN, |tool| inner.value(&inner.tools, tool));
+        let tool = inner.tool(labels.tool);
         let closed = labels.outcome.index() * Reason::ALL.len() + labels.reason.index();
         let closed = closed * Path::ALL.len() + labels.path.index();
         let make = |set: Set<2>| {
@@ -147,19 +145,19 @@ impl GatewayMetrics {
         self.0.refused[stage.index() * StatusClass::ALL.len() + class].one();
     }
 
-    /// An admitted call left less than a tenth of a limit.
-    pub fn limit_near(&self, server: &str, tool: &str, counter: &str) {
+    /// An admitted call left less than a tenth of a limit. `tool`: as in [`DecisionLabels`].
+    pub fn limit_near(&self, server: &str, tool: Option<&str>, counter: &str) {
         let inner = &*self.0;
         let open = [
             inner.value(&inner.servers, server),
-            inner.value(&inner.tools, tool),
+            inner.tool(tool),
             inner.value(&inner.counters, counter),
         ];
         let make = |set: Set<3>| {
             let [server_value, tool_value, counter_value] = set.open;
             let values = [
                 server_value.text(server),
-                tool_value.text(tool),
+                tool_value.text(tool.unwrap_or_default()),
                 counter_value.text(counter),
             ];
             inner
@@ -238,6 +236,10 @@ impl Inner {
             self.overflows[Overflow::Value.index()].one();
         }
         value
+    }
+
+    fn tool(&self, tool: Option<&str>) -> Value {
+        tool.map_or(Value::UNKNOWN, |tool| self.value(&self.tools, tool))
     }
 
     fn note(&self, fit: Fit) {

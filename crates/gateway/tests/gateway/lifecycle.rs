@@ -261,3 +261,27 @@ async fn metrics_name_only_tools_that_are_known() {
         "quotum_requests_refused_total{stage=\"parse\",status_class=\"4xx\"} 1"
     ]));
 }
+
+#[tokio::test]
+async fn a_made_up_tool_that_a_policy_allows_is_no_label_either() {
+    let upstream = Upstream::start(succeed).await;
+    let policy = r#"{"version":"1","default":"allow","tools":{"free":{}},"all_tools":
+        {"limits":[{"counter":"all","window":"minute","max":1}]}}"#;
+    let rig = RigBuilder::default()
+        .policy(policy)
+        .start(&upstream.url)
+        .await;
+    // Each takes the last unit of its grant.
+    for (grant, tool) in [(1, "made-up"), (2, "free")] {
+        let ask = Ask::call(tool, json!({})).grant(grant);
+        ask.send(rig.address).await;
+    }
+    assert_eq!(upstream.calls(), 2);
+    let text = rig.exposition.render();
+    assert!(!text.contains("made-up"), "{text}");
+    for tool in ["unknown", "free"] {
+        let near =
+            format!(r#"quotum_limit_near_total{{server="demo",tool="{tool}",counter="all"}} 1"#);
+        assert!(text.contains(&near), "{text}");
+    }
+}

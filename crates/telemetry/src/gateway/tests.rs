@@ -49,7 +49,8 @@ fn everything_that_a_gateway_records_passes_the_lint() {
     metrics.decision(&denied("demo", None), Duration::from_micros(3));
     metrics.grant_decision("demo", "alice@example.com", Outcome::Allowed);
     metrics.refused(Stage::Auth, 401);
-    metrics.limit_near("demo", "send", "send_rate");
+    metrics.limit_near("demo", Some("send"), "send_rate");
+    metrics.limit_near("demo", None, "send_rate");
     metrics.request("demo", Method::ToolsCall, 200, second);
     metrics.upstream("demo", Method::ToolsCall, 0, second);
     metrics.refund(Shard::Counters(3), RefundReason::NotExecuted);
@@ -66,6 +67,7 @@ fn everything_that_a_gateway_records_passes_the_lint() {
         r#"quotum_grant_decisions_total{server="demo",grant="alice@example.com",outcome="allowed"} 1"#,
         r#"quotum_requests_refused_total{stage="auth",status_class="4xx"} 1"#,
         r#"quotum_limit_near_total{server="demo",tool="send",counter="send_rate"} 1"#,
+        r#"quotum_limit_near_total{server="demo",tool="unknown",counter="send_rate"} 1"#,
         r#"quotum_refunds_total{shard="3",reason="not_executed"} 1"#,
         r#"quotum_refunds_total{shard="other",reason="abandoned"} 1"#,
         r#"quotum_refunds_total{shard="registry",reason="abandoned"} 1"#,
@@ -104,7 +106,7 @@ fn a_million_random_names_make_a_bounded_number_of_series() {
         labels.reason = Reason::ALL[number as usize % Reason::ALL.len()];
         metrics.decision(&labels, Duration::ZERO);
         if number % 16 == 0 {
-            metrics.limit_near(&server, &tool, &tool);
+            metrics.limit_near(&server, Some(&tool), &tool);
             metrics.grant_decision(&server, &tool, Outcome::Allowed);
             metrics.request(&server, Method::ToolsCall, 200, Duration::ZERO);
         }
