@@ -1,5 +1,6 @@
-//! Filtering of tool lists: takes hidden tools out of any message of an upstream, and leaves every
-//! other byte as it was. A list that cannot be read with certainty is no list.
+//! Filtering of tool lists: takes hidden tools out of any message of an upstream, and a server's
+//! instructions that name one, and leaves every other byte as it was. A list that cannot be read
+//! with certainty is no list.
 
 use std::ops::Range;
 
@@ -9,10 +10,19 @@ use crate::limits::LIST_TTL_MS_MAX;
 #[cfg(test)]
 mod tests;
 
-/// How lists are filtered.
-pub struct Listing<'a> {
+/// What a client may see.
+#[derive(Clone, Copy)]
+pub struct Sight<'a> {
     /// Whether a tool may be shown.
-    pub visible: &'a mut (dyn FnMut(&str) -> bool + Send),
+    pub visible: &'a dyn Fn(&str) -> bool,
+    /// Whether a text may name a tool that is not shown.
+    pub names_hidden: &'a dyn Fn(&str) -> bool,
+}
+
+/// How lists are filtered.
+#[derive(Clone, Copy)]
+pub struct Listing<'a> {
+    pub sight: Sight<'a>,
     /// Lists of the modern era say who may cache them, even where the upstream says nothing.
     pub modern: bool,
 }
@@ -27,14 +37,16 @@ pub type Edit = (Range<usize>, String);
 
 /// The members of a result that matter here, each at most once.
 #[derive(Default)]
-struct ListMembers<'a> {
+struct Members<'a> {
     tools: Option<Raw<'a>>,
+    /// What a server tells a model about itself when it is first asked.
+    instructions: Option<Raw<'a>>,
     cache_scope: Option<Raw<'a>>,
     ttl: Option<Raw<'a>>,
 }
 
 /// Filters a message, or each message of an array. `None`: nothing has to change.
-pub fn filter(message: Raw<'_>, listing: &mut Listing<'_>) -> Result<Option<String>, Ambiguous> {
+pub fn filter(message: Raw<'_>, listing: Listing<'_>) -> Result<Option<String>, Ambiguous> {
     let mut edits = Vec::new();
     match message.kind() {
         Kind::Array => {
@@ -59,7 +71,7 @@ pub fn has_tools(message: Raw<'_>) -> bool {
 fn edit_message(
     whole: Raw<'_>,
     message: Raw<'_>,
-    listing: &mut Listing<'_>,
+    listing: Listing<'_>,
     edits: &mut Vec<Edit>,
 ) -> Result<(), Ambiguous> {
     match message.kind() {
@@ -75,7 +87,11 @@ fn edit_message(
     if results.next().is_some() {
         return Err(Ambiguous);
     }
-    let members = ListMembers::of(result)?;
+    let members = Members::of(result)?;
+    let named = |text: &Raw<'_>| names_hidden(*text, listing.sight);
+    if let Some(instructions) = members.instructions.filter(named) {
+        edits.push((range_in(whole, instructions), "\"\"".to_owned()));
+    }
     let Some(tools) = members.tools else {
         return Ok(());
     };
@@ -87,14 +103,14 @@ fn edit_message(
 }
 
 /// The array without hidden tools; `None`: all of them are visible.
-fn keep_visible(tools: Raw<'_>, listing: &mut Listing<'_>) -> Result<Option<String>, Ambiguous> {
+fn keep_visible(tools: Raw<'_>, listing: Listing<'_>) -> Result<Option<String>, Ambiguous> {
     if tools.kind() != Kind::Array {
         return Err(Ambiguous);
     }
     let mut kept = String::from("[");
     let mut dropped = false;
     for tool in tools.elements() {
-        let visible = tool_name(tool).is_some_and(|name| (listing.visible)(&name));
+        let visible = tool_name(tool).is_some_and(|name| (listing.sight.visible)(&name));
         if !visible {
             dropped = true;
             continue;
@@ -116,6 +132,16 @@ fn tool_name(tool: Raw<'_>) -> Option<std::borrow::Cow<'_, str>> {
         return None;
     }
     name.string()
+}
+
+/// Whether a text, or any text inside a value, may name a hidden tool.
+fn names_hidden(value: Raw<'_>, sight: Sight<'_>) -> bool {
+    let names = |text: &str| (sight.names_hidden)(text);
+    value.string().is_some_and(|text| names(&text))
+        || value.elements().any(|one| names_hidden(one, sight))
+        || value
+            .members()
+            .any(|(name, one)| names(&name) || names_hidden(one, sight))
 }
 
 /// Where `part` stands in the text of `whole`.
@@ -141,14 +167,15 @@ pub fn apply(text: &str, mut edits: Vec<Edit>) -> Option<String> {
     Some(edited)
 }
 
-// === impl ListMembers ===
+// === impl Members ===
 
-impl<'a> ListMembers<'a> {
+impl<'a> Members<'a> {
     fn of(result: Raw<'a>) -> Result<Self, Ambiguous> {
         let mut members = Self::default();
         for (name, value) in result.members() {
             let place = match name.as_ref() {
                 "tools" => &mut members.tools,
+                "instructions" => &mut members.instructions,
                 "cacheScope" => &mut members.cache_scope,
                 "ttlMs" => &mut members.ttl,
                 _ => continue,

@@ -1,7 +1,7 @@
 //! Inspecting what an upstream says: each message is read, its lists are filtered, and it is
 //! compared with the request. What cannot be read with certainty does not pass.
 
-use crate::filter::{self, Listing};
+use crate::filter::{self, Listing, Sight};
 use crate::json::{Raw, scan_reply};
 use crate::reply::{self, Answer};
 use crate::task::TaskIds;
@@ -39,17 +39,13 @@ pub struct Unreadable;
 
 impl Inspector {
     /// Reads one message, or an array of them.
-    pub fn inspect(
-        &mut self,
-        message: &[u8],
-        visible: &mut (dyn FnMut(&str) -> bool + Send),
-    ) -> Result<Inspected, Unreadable> {
+    pub fn inspect(&mut self, message: &[u8], sight: Sight<'_>) -> Result<Inspected, Unreadable> {
         let message = scan_reply(message).map_err(|_| Unreadable)?;
-        let mut listing = Listing {
-            visible,
+        let listing = Listing {
+            sight,
             modern: self.modern,
         };
-        let text = filter::filter(message, &mut listing).map_err(|_| Unreadable)?;
+        let text = filter::filter(message, listing).map_err(|_| Unreadable)?;
         let answer = self.answer(message);
         let missing = self.lists_tools
             && matches!(answer, Some(Answer::Result { .. }))

@@ -1,9 +1,10 @@
 //! The MCP edge: hygiene, parse, session, policy, forward, filter, settle.
 //!
-//! Promises: a tool that the policy does not allow never runs; the name of a hidden tool reaches no
-//! client; a call is never sent twice; what cannot be read with certainty does not pass. Keeps
-//! nothing that another gateway needs. Knows nothing of the environment or of wall clocks: both
-//! arrive with the [`config`].
+//! Promises: a tool that the policy does not allow never runs; no list of tools and no instructions
+//! of a server name a hidden tool (what else a server writes, such as the description of a visible
+//! tool, passes as it is); a call is never sent twice; what cannot be read with certainty does not
+//! pass. Keeps nothing that another gateway needs. Knows nothing of the environment or of wall
+//! clocks: both arrive with the [`config`].
 //!
 //! # Layout
 //! * [`server`]: the accept loop. [`pipeline`]: the order of the steps, which are

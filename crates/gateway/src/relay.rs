@@ -19,7 +19,9 @@ use quotum_telemetry::GatewayMetrics;
 use quotum_telemetry::label::RefundReason;
 use quotum_telemetry::shard::Shard;
 
+use crate::filter::Sight;
 use crate::gate::Units;
+use crate::inspect::{Inspected, Inspector, Unreadable};
 use crate::known::KnownTools;
 use crate::settle::{End, Settlement, settle};
 
@@ -45,8 +47,24 @@ pub(crate) const SILENCE: Duration = crate::limits::UPSTREAM_SILENCE_TIMEOUT;
 // === impl Audience ===
 
 impl Audience {
+    /// Inspects a message of the upstream as the grant may see it.
+    pub fn inspect(
+        &self,
+        inspector: &mut Inspector,
+        message: &[u8],
+    ) -> Result<Inspected, Unreadable> {
+        let sight = Sight {
+            visible: &|tool| self.sees(tool),
+            names_hidden: &|text| {
+                let policy = self.grant.policy.as_ref();
+                policy.is_some_and(|policy| policy.compiled.names_hidden(text))
+            },
+        };
+        inspector.inspect(message, sight)
+    }
+
     /// Whether the grant may see a tool; remembers the name for metrics.
-    pub fn sees(&self, tool: &str) -> bool {
+    fn sees(&self, tool: &str) -> bool {
         let policy = self.grant.policy.as_ref();
         let visible = policy.is_none_or(|policy| !policy.compiled.hides(tool));
         self.known.learn(self.grant.server.spec.name.as_str(), tool);

@@ -98,9 +98,11 @@ impl Policy {
         self.tools.contains_key(tool)
     }
 
-    /// Whether any tool is hidden: if not, lists of tools may pass as they are.
-    pub fn hides_any(&self) -> bool {
-        self.hides_all || !self.hidden.is_empty()
+    /// Whether a text may name a hidden tool: it holds the name of one, as a word or as a part of
+    /// another, or every tool is hidden.
+    pub fn names_hidden(&self, text: &str) -> bool {
+        let named = |tool: &String| text.contains(tool.as_str());
+        self.hides_all || self.hidden.iter().any(named)
     }
 
     /// What happens to calls of tools that are not listed.

@@ -2,7 +2,11 @@ use super::*;
 
 fn inspect(inspector: &Inspector, message: &str) -> Result<Inspected, Unreadable> {
     let mut inspector = inspector.clone();
-    inspector.inspect(message.as_bytes(), &mut |name| name != "hidden")
+    let sight = Sight {
+        visible: &|name| name != "hidden",
+        names_hidden: &|text| text.contains("hidden"),
+    };
+    inspector.inspect(message.as_bytes(), sight)
 }
 
 fn lists(id: &str) -> Inspector {

@@ -118,10 +118,7 @@ impl Reply {
         if content != Content::Json || bytes.is_empty() {
             return self.relay_without_message(status, headers, bytes.is_empty());
         }
-        let audience = &self.audience;
-        let inspected = self
-            .inspector
-            .inspect(&bytes, &mut |tool| audience.sees(tool));
+        let inspected = self.audience.inspect(&mut self.inspector, &bytes);
         let Ok(inspected) = inspected else {
             self.settle_status(status);
             return self.refuse(&refusal_of(status));

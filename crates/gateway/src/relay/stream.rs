@@ -165,12 +165,9 @@ impl Relay {
         if !event.is_message() {
             return event.with_data(None);
         }
-        let audience = &self.audience;
-        let inspected = self
-            .inspector
-            .inspect(&data, &mut |tool| audience.sees(tool));
+        let inspected = self.audience.inspect(&mut self.inspector, &data);
         let Ok(inspected) = inspected else {
-            let server = &audience.grant.server.spec.name;
+            let server = &self.audience.grant.server.spec.name;
             tracing::warn!(%server, "held back an unreadable event");
             if self.state == State::Open {
                 self.state = State::Damaged;

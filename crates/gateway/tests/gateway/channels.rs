@@ -236,3 +236,27 @@ async fn events_pass_while_the_stream_goes_on() {
         assert!(seen.is_some(), "{number}");
     }
 }
+
+#[tokio::test]
+async fn instructions_name_no_hidden_tool() {
+    let upstream = Upstream::start(|seen: &Seen| {
+        let result = json!({ "instructions": "Never call hidden.", "capabilities": {} });
+        reply(
+            200,
+            &json!({ "jsonrpc": "2.0", "id": seen.json()["id"], "result": result }),
+        )
+    })
+    .await;
+    let rig = Rig::start(&upstream.url).await;
+    let initialize = || Ask::post(r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#);
+    let discover = || Ask::modern("server/discover", None, "");
+    for ask in [initialize(), discover()] {
+        let result = ask.send(rig.address).await.json()["result"].clone();
+        assert_eq!(result["instructions"], "", "{result}");
+    }
+    // A grant that nothing is hidden from.
+    for ask in [initialize(), discover()] {
+        let result = ask.grant(4).send(rig.address).await.json()["result"].clone();
+        assert_eq!(result["instructions"], "Never call hidden.");
+    }
+}

@@ -55,9 +55,24 @@ fn a_hidden_tool_looks_like_one_that_is_not_there() {
 #[test]
 fn hiding_is_by_exact_name_or_all() {
     let some = policy(r#"{"version":"1","default":"allow","hide":["t"]}"#);
-    assert!(some.hides("t") && !some.hides("T") && !some.hides("t ") && some.hides_any());
+    assert!(some.hides("t") && !some.hides("T") && !some.hides("t "));
     let all = policy(r#"{"version":"1","default":"allow","hide":["*","t"]}"#);
     assert!(all.hides("anything") && all.hides("t") && all.hides("*"));
+}
+
+#[test]
+fn a_text_names_a_hidden_tool_that_it_holds_anywhere() {
+    let some = policy(r#"{"version":"1","default":"allow","hide":["drop_all","x/y"]}"#);
+    for text in ["drop_all", "Use drop_all.", "`drop_all_now`", "x/y"] {
+        assert!(some.names_hidden(text), "{text}");
+    }
+    for text in ["", "drop all", "DROP_ALL", "x", "y"] {
+        assert!(!some.names_hidden(text), "{text}");
+    }
+    let all = policy(r#"{"version":"1","default":"allow","hide":["*"]}"#);
+    assert!(all.names_hidden("anything") && all.names_hidden(""));
+    let none = policy(r#"{"version":"1","default":"deny"}"#);
+    assert!(!none.names_hidden("anything") && !none.names_hidden(""));
 }
 
 #[test]
