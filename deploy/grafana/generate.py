@@ -108,7 +108,7 @@ ROWS: dict[str, list[Panel]] = {
             "Which kind of rule denied.",
             {
                 "{{reason}}": "sum by (reason) (rate(quotum_decisions_total"
-                '{server=~"$server", outcome=~"denied|hidden|unavailable"}[$__rate_interval]))'
+                '{server=~"$server", outcome=~"denied|hidden|unavailable", reason!="none"}[$__rate_interval]))'
             },
             unit="ops",
         ),

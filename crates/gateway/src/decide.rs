@@ -181,14 +181,14 @@ pub fn too_late(plan: &Plan) -> (Stop, Grounds) {
         unknown_tool: false,
         limit: None,
     };
-    (stop, unavailable(rule))
+    (stop, unavailable(Reason::Unavailable, rule))
 }
 
-/// No counter could be asked in time.
-fn unavailable(rule: String) -> Grounds {
-    let (outcome, reason) = (Outcome::Unavailable, Reason::Unavailable);
+/// No counter could be asked in time. `reason` tells a call that is denied for that from one that is
+/// let through uncounted, which has none.
+fn unavailable(reason: Reason, rule: String) -> Grounds {
     Grounds {
-        outcome,
+        outcome: Outcome::Unavailable,
         reason,
         rule,
         path: Path::None,
@@ -364,18 +364,21 @@ impl Plan {
 
 fn unanswered<T>(denying: Option<&Arc<Limit>>, message: &str) -> Decided<T> {
     let rule = denying.map_or(String::new(), |limit| limit.pointer().to_owned());
-    let ruling = match denying {
-        None => Ruling::Go(None),
-        Some(_) => Ruling::Stop(Stop {
-            rule: rule.clone(),
-            message: message.to_owned(),
-            unknown_tool: false,
-            limit: None,
-        }),
+    let (ruling, reason) = match denying {
+        None => (Ruling::Go(None), Reason::None),
+        Some(_) => {
+            let stop = Stop {
+                rule: rule.clone(),
+                message: message.to_owned(),
+                unknown_tool: false,
+                limit: None,
+            };
+            (Ruling::Stop(stop), Reason::Unavailable)
+        }
     };
     Decided {
         ruling,
-        grounds: unavailable(rule),
+        grounds: unavailable(reason, rule),
         limits: Vec::new(),
         binding: 0,
     }

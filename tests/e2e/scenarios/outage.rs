@@ -73,7 +73,11 @@ async fn expect_working(sessions: &[Session]) -> Result {
 async fn expect_outage(bench: &Bench, dev: &Dev, sessions: &[Session]) -> Result {
     let ran = dev.executions(bench, TOOL).await?;
     for (gateway, session) in dev.ready.gateways.iter().zip(sessions) {
-        let unavailable = [("outcome", "unavailable"), ("tool", TOOL)];
+        let unavailable = [
+            ("outcome", "unavailable"),
+            ("reason", "unavailable"),
+            ("tool", TOOL),
+        ];
         let name = "quotum_decisions_total";
         let before = Figures::read(&bench.http, &gateway.metrics)
             .await?

@@ -196,6 +196,13 @@ async fn all_enforced_limits_must_allow_a_call_that_nobody_counted() {
             "{limits:?}"
         );
         assert_eq!(decided.grounds.outcome, Outcome::Unavailable);
+        // What is let through is told from what is denied.
+        let reason = if goes {
+            Reason::None
+        } else {
+            Reason::Unavailable
+        };
+        assert_eq!(decided.grounds.reason, reason, "{limits:?}");
     }
 }
 

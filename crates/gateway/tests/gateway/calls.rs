@@ -293,6 +293,17 @@ async fn without_an_answer_of_the_counters_each_limit_decides() {
         let answer = Ask::call(tool, json!({})).send(rig.address).await;
         assert_eq!(answer.json()["result"]["isError"], Value::Null, "{tool}");
     }
+    let text = rig.exposition.render();
+    for (tool, reason) in [
+        ("echo", "unavailable"),
+        ("open", "none"),
+        ("shadow", "none"),
+    ] {
+        let counted = format!(
+            r#"quotum_decisions_total{{server="demo",tool="{tool}",outcome="unavailable",reason="{reason}",path="none"}} 1"#
+        );
+        assert!(text.contains(&counted), "{tool}: {text}");
+    }
     let outcomes: Vec<Value> = rig
         .records()
         .into_iter()
