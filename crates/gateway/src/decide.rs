@@ -247,7 +247,8 @@ impl Plan {
         }
     }
 
-    fn enforced(&self) -> impl Iterator<Item = &Arc<Limit>> {
+    /// The limits that may deny the call.
+    pub fn enforced(&self) -> impl Iterator<Item = &Arc<Limit>> {
         self.uses
             .iter()
             .map(|one| &one.limit)

@@ -1,16 +1,18 @@
 //! The answer to a call that is not allowed: a normal result that a model can read, or the error
 //! of a tool that does not exist. And the rate-limit fields of every governed call.
 
+use std::sync::Arc;
+
 use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use quotum_limit::Algorithm;
-use quotum_policy::{Mode, text};
+use quotum_policy::{Limit, Mode, text};
 use quotum_registry::view::Policy;
 use serde_json::{Map, Value, json};
 
 use crate::answer::{self, Body};
 use crate::decide::{LimitReport, LimitStop, Stop};
-use crate::headers::ratelimit::{self, LimitState};
+use crate::headers::ratelimit::{self, LimitState, Quota};
 use crate::status::INVALID_PARAMS;
 
 /// The member of `_meta` that says why a call was denied.
@@ -96,15 +98,33 @@ pub fn write_limits(headers: &mut http::HeaderMap, limits: &[LimitReport], bindi
         .iter()
         .filter(enforced)
         .map(|report| LimitState {
-            counter: report.limit.counter(),
-            max: report.state.max,
-            window_ms: report.limit.window_ms(),
+            quota: Quota {
+                max: report.state.max,
+                ..quota(&report.limit)
+            },
             remaining: report.state.remaining,
             reset_after_ms: report.state.reset_after_ms,
         })
         .collect();
     let before = limits.iter().take(binding).filter(enforced).count();
     ratelimit::write(headers, &states, before);
+}
+
+/// Writes which limits a governed call has, where no counter told what remains of them.
+pub fn write_policy<'a>(
+    headers: &mut http::HeaderMap,
+    limits: impl Iterator<Item = &'a Arc<Limit>>,
+) {
+    let enforced = limits.filter(|limit| limit.mode() == Mode::Enforce);
+    ratelimit::write_policy(headers, enforced.map(|limit| quota(limit)));
+}
+
+fn quota(limit: &Limit) -> Quota<'_> {
+    Quota {
+        counter: limit.counter(),
+        max: limit.max(),
+        window_ms: limit.window_ms(),
+    }
 }
 
 fn millis(duration: std::time::Duration) -> u64 {

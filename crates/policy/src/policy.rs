@@ -110,6 +110,16 @@ impl Policy {
         self.unlisted
     }
 
+    /// The limits of a tool in document order, those of `all_tools` last; none where its name alone
+    /// denies, so that a hidden tool has what one that does not exist has.
+    pub fn limits_of(&self, tool: &str) -> impl Iterator<Item = &Arc<Limit>> {
+        let own = self.tools.get(tool);
+        let permitted = own.is_some() || self.unlisted == Unlisted::Allow;
+        let all = (permitted && !self.hides(tool)).then_some(&self.all_tools);
+        let own = own.filter(|_| all.is_some());
+        own.into_iter().chain(all).flat_map(|rules| &rules.limits)
+    }
+
     /// All limits, by tool and in document order, those of `all_tools` last.
     pub fn limits(&self) -> impl Iterator<Item = &Arc<Limit>> {
         self.tools

@@ -11,16 +11,30 @@ pub const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 /// The largest integer of a structured field: 15 digits.
 const INTEGER_MAX: u64 = 999_999_999_999_999;
 
-/// What the fields say of one limit.
+/// What a limit admits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LimitState<'a> {
+pub struct Quota<'a> {
     /// The name of the counter.
     pub counter: &'a str,
     pub max: u64,
     /// The length of the window.
     pub window_ms: u64,
+}
+
+/// What the fields say of one limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitState<'a> {
+    pub quota: Quota<'a>,
     pub remaining: u64,
     pub reset_after_ms: u64,
+}
+
+/// Writes `RateLimit-Policy` alone: what remains of these limits, nobody has told.
+pub fn write_policy<'a>(headers: &mut HeaderMap, quotas: impl Iterator<Item = Quota<'a>>) {
+    let policy: Vec<String> = quotas.map(quota_text).collect();
+    if let (false, Ok(policy)) = (policy.is_empty(), HeaderValue::from_str(&policy.join(", "))) {
+        headers.insert(RATELIMIT_POLICY, policy);
+    }
 }
 
 /// Writes both fields, the binding limit first. Nothing is written where there are no limits.
@@ -30,29 +44,29 @@ pub fn write(headers: &mut HeaderMap, states: &[LimitState<'_>], binding: usize)
         .iter()
         .enumerate()
         .filter(|(index, _)| *index != binding);
-    let (mut policy, mut state) = (String::new(), String::new());
-    for limit in first.into_iter().chain(others.map(|(_, limit)| limit)) {
-        if !policy.is_empty() {
-            policy.push_str(", ");
-            state.push_str(", ");
-        }
-        let name = string(limit.counter);
-        let (max, window) = (limit.max.min(INTEGER_MAX), seconds(limit.window_ms));
-        let (remaining, reset) = (
-            limit.remaining.min(INTEGER_MAX),
-            seconds(limit.reset_after_ms),
-        );
-        write!(policy, "{name};q={max};w={window}").expect("a string takes all");
-        write!(state, "{name};r={remaining};t={reset}").expect("a string takes all");
-    }
+    let ordered = first.into_iter().chain(others.map(|(_, limit)| limit));
+    let (policy, state): (Vec<String>, Vec<String>) = ordered
+        .map(|limit| (quota_text(limit.quota), state_text(limit)))
+        .unzip();
     let values = (
-        HeaderValue::from_str(&policy),
-        HeaderValue::from_str(&state),
+        HeaderValue::from_str(&policy.join(", ")),
+        HeaderValue::from_str(&state.join(", ")),
     );
     if let (false, (Ok(policy), Ok(state))) = (policy.is_empty(), values) {
         headers.insert(RATELIMIT_POLICY, policy);
         headers.insert(RATELIMIT, state);
     }
+}
+
+fn quota_text(quota: Quota<'_>) -> String {
+    let (max, window) = (quota.max.min(INTEGER_MAX), seconds(quota.window_ms));
+    format!("{};q={max};w={window}", string(quota.counter))
+}
+
+fn state_text(limit: &LimitState<'_>) -> String {
+    let remaining = limit.remaining.min(INTEGER_MAX);
+    let reset = seconds(limit.reset_after_ms);
+    format!("{};r={remaining};t={reset}", string(limit.quota.counter))
 }
 
 /// Whole seconds, rounded up: whoever waits that long has waited long enough.

@@ -1,4 +1,6 @@
-use super::ratelimit::{LimitState, RATELIMIT, RATELIMIT_POLICY, seconds, write};
+use super::ratelimit::{
+    LimitState, Quota, RATELIMIT, RATELIMIT_POLICY, seconds, write, write_policy,
+};
 use super::*;
 
 fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -13,12 +15,25 @@ fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
 
 fn limit(counter: &str, max: u64, remaining: u64) -> LimitState<'_> {
     LimitState {
-        counter,
-        max,
-        window_ms: 60_000,
+        quota: Quota {
+            counter,
+            max,
+            window_ms: 60_000,
+        },
         remaining,
         reset_after_ms: 36_001,
     }
+}
+
+#[test]
+fn a_policy_stands_alone_where_nothing_is_known_of_what_remains() {
+    let mut headers = HeaderMap::new();
+    write_policy(&mut headers, std::iter::empty());
+    assert!(headers.is_empty());
+    let quotas = [limit("a", 30, 0).quota, limit("b", 2, 0).quota];
+    write_policy(&mut headers, quotas.into_iter());
+    assert_eq!(headers[RATELIMIT_POLICY], r#""a";q=30;w=60, "b";q=2;w=60"#);
+    assert!(!headers.contains_key(RATELIMIT));
 }
 
 #[test]

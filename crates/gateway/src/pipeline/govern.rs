@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use http::Response;
 use hyper::body::Incoming;
+use quotum_policy::Limit;
 use quotum_telemetry::label::Method;
 
 use super::message::{Understood, refusal_of};
@@ -15,7 +16,7 @@ use crate::counters::Counters;
 use crate::decide::{
     Call, Decided, Grounds, Judgement, LimitReport, Plan, Ruling, Stop, acquire, judge, too_late,
 };
-use crate::denial::{Denied, write_limits};
+use crate::denial::{Denied, write_limits, write_policy};
 use crate::forward::SendError;
 use crate::gate::{Held, Units};
 use crate::headers::TRACEPARENT;
@@ -61,7 +62,9 @@ impl<C: Counters> Inner<C> {
         match judgement {
             Judgement::Stop(stop, grounds) => {
                 drop(self.tell(&governed, &grounds, &[]));
-                governed.denied(&stop)
+                let mut response = governed.denied(&stop);
+                write_policy(response.headers_mut(), governed.limits());
+                response
             }
             Judgement::Acquire(plan) => self.carry_out(governed, &plan).await,
         }
@@ -81,7 +84,7 @@ impl<C: Counters> Inner<C> {
             let ticket = match ruling {
                 Ruling::Stop(stop) => {
                     let mut response = governed.denied(&stop);
-                    write_limits(response.headers_mut(), &limits, binding);
+                    write_fields(&mut response, plan, &limits, binding);
                     return response;
                 }
                 Ruling::Go(ticket) => ticket,
@@ -97,7 +100,7 @@ impl<C: Counters> Inner<C> {
                     drop(pending);
                     let settling = self.settling(governed.understood.grant, units, shard);
                     let mut response = self.relay(governed, settling, answer).await;
-                    write_limits(response.headers_mut(), &limits, binding);
+                    write_fields(&mut response, plan, &limits, binding);
                     return response;
                 }
                 // Its window has ended, so the units are of no use to anyone; and it has not run.
@@ -116,14 +119,16 @@ impl<C: Counters> Inner<C> {
                     });
                     let caller = Caller::Request(governed.id.text());
                     let mut response = self.refuse(&refusal_of(error), caller);
-                    write_limits(response.headers_mut(), &limits, binding);
+                    write_fields(&mut response, plan, &limits, binding);
                     return response;
                 }
             }
         }
         let (stop, grounds) = too_late(plan);
         drop(self.tell(&governed, &grounds, &[]));
-        governed.denied(&stop)
+        let mut response = governed.denied(&stop);
+        write_fields(&mut response, plan, &[], 0);
+        response
     }
 
     async fn relay(
@@ -187,6 +192,14 @@ impl Governed<'_> {
         }
     }
 
+    /// The limits of the tool.
+    fn limits(&self) -> impl Iterator<Item = &Arc<Limit>> {
+        let policy = self.understood.grant.policy.as_ref();
+        policy
+            .into_iter()
+            .flat_map(|policy| policy.compiled.limits_of(&self.call.tool))
+    }
+
     /// The answer to a call that was stopped.
     fn denied(&self, stop: &Stop) -> Response<Body> {
         let denied = Denied {
@@ -197,5 +210,20 @@ impl Governed<'_> {
             stop,
         };
         denied.response()
+    }
+}
+
+/// Writes the rate-limit fields of a planned call: which limits it has, and what remains of them where
+/// the counters have told.
+fn write_fields(
+    response: &mut Response<Body>,
+    plan: &Plan,
+    limits: &[LimitReport],
+    binding: usize,
+) {
+    let headers = response.headers_mut();
+    match limits {
+        [] => write_policy(headers, plan.enforced()),
+        limits => write_limits(headers, limits, binding),
     }
 }

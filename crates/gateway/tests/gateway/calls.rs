@@ -383,3 +383,47 @@ async fn no_redirect_is_followed_and_no_credential_is_asked_of_the_client() {
     }
     assert_eq!((upstream.calls(), target.calls()), (1, 0));
 }
+
+/// `echo` and `pay` have a limit of their own, and all tools one together.
+const LIMITED: &str = r#"{"version":"1","default":"deny","hide":["hidden"],"tools":{
+    "hidden":{"rate_limit":"9/hour"},
+    "open":{"limits":[{"counter":"o","window":"minute","max":2,"on_unavailable":"allow"}]},
+    "echo":{"rate_limit":"2/minute"},
+    "pay":{"rate_limit":"3/hour","deny_if":[{"conditions":[]}]},
+    "form":{"require":[{"conditions":[{"path":"args.a","op":"exists","value":true}]}]}},
+    "all_tools":{"limits":[{"counter":"all","window":"day","max":50,"on_unavailable":"allow"},
+        {"counter":"quiet","window":"day","max":1,"mode":"shadow"}]}}"#;
+
+#[tokio::test]
+async fn every_governed_call_tells_which_limits_it_has() {
+    let upstream = Upstream::start(succeed).await;
+    let rig = RigBuilder::default()
+        .policy(LIMITED)
+        .start(&upstream.url)
+        .await;
+    let all = r#""all";q=50;w=86400"#;
+    let with = |own: &str| Some(format!("{own}, {all}"));
+    let fields = async |tool: &str| {
+        let answer = Ask::call(tool, json!({})).send(rig.address).await;
+        let field = |name: &str| answer.header(name).map(str::to_owned);
+        (field("ratelimit-policy"), field("ratelimit"))
+    };
+    let pay = with(r#""pay_rate";q=3;w=3600"#);
+    assert_eq!(fields("pay").await, (pay, None), "deny_if");
+    assert_eq!(fields("form").await, (Some(all.to_owned()), None));
+    // A hidden tool looks like one that does not exist.
+    for tool in ["hidden", "nosuch"] {
+        assert_eq!(fields(tool).await, (None, None), "{tool}");
+    }
+    let echo = with(r#""echo_rate";q=2;w=60"#);
+    rig.memory.make_late(2);
+    assert_eq!(fields("echo").await, (echo.clone(), None), "too late");
+    rig.memory.set_mood(Mood::Silent);
+    assert_eq!(fields("echo").await, (echo.clone(), None), "denied");
+    let open = with(r#""o";q=2;w=60"#);
+    assert_eq!(fields("open").await, (open, None), "let through");
+    rig.memory.set_mood(Mood::Answering);
+    let (policy, remaining) = fields("echo").await;
+    assert_eq!(policy, echo);
+    assert!(remaining.is_some_and(|text| text.starts_with(r#""echo_rate";r=1"#)));
+}

@@ -76,6 +76,29 @@ fn a_text_names_a_hidden_tool_that_it_holds_anywhere() {
 }
 
 #[test]
+fn only_a_tool_whose_name_is_permitted_has_limits() {
+    let limit = |counter: &str| {
+        format!(r#"{{"limits":[{{"counter":"{counter}","window":"minute","max":1}}]}}"#)
+    };
+    let document = |unlisted: &str| {
+        let (own, all) = (limit("own"), limit("all"));
+        policy(&format!(
+            r#"{{"version":"1","default":"{unlisted}","hide":["h"],"tools":{{"t":{own},"h":{own}}},"all_tools":{all}}}"#
+        ))
+    };
+    let counters = |policy: &Policy, tool: &str| -> Vec<String> {
+        let limits = policy.limits_of(tool);
+        limits.map(|limit| limit.counter().to_owned()).collect()
+    };
+    let (denying, allowing) = (document("deny"), document("allow"));
+    assert_eq!(counters(&denying, "t"), ["own", "all"]);
+    assert_eq!(counters(&allowing, "u"), ["all"]);
+    for (policy, tool) in [(&denying, "u"), (&denying, "h"), (&allowing, "h")] {
+        assert!(counters(policy, tool).is_empty(), "{tool}");
+    }
+}
+
+#[test]
 fn an_action_decides_before_any_condition() {
     let policy = policy(
         r#"{"version":"1","default":"deny",
