@@ -16,7 +16,7 @@ use quotum_registry::view::Server;
 use rustls::ClientConfig;
 
 use crate::era::{Era, routing_name};
-use crate::gate::{Gate, GatedBody, Passage, Units};
+use crate::gate::{Gate, GatedBody, Passage};
 use crate::headers::{
     self, LAST_EVENT_ID, MCP_METHOD, MCP_NAME, MCP_PROTOCOL_VERSION, MCP_SESSION_ID,
 };
@@ -24,9 +24,11 @@ use crate::hygiene::Verb;
 use crate::json::Raw;
 use crate::limits::{
     UPSTREAM_CONNECT_TIMEOUT, UPSTREAM_IDLE_MAX, UPSTREAM_IDLE_TIMEOUT, UPSTREAM_KEEPALIVE_AFTER,
-    UPSTREAM_KEEPALIVE_INTERVAL, UPSTREAM_KEEPALIVE_RETRIES,
+    UPSTREAM_KEEPALIVE_INTERVAL, UPSTREAM_KEEPALIVE_RETRIES, UPSTREAM_LEAVE_TIMEOUT,
 };
+use crate::relay::Settling;
 use crate::session::Session;
+use crate::settle::End;
 
 #[cfg(test)]
 mod tests;
@@ -108,18 +110,25 @@ impl Upstreams {
         }
     }
 
-    /// Sends a request and waits for the head of its answer. `units`: what the call uses; they
-    /// must hold in the instant in which it leaves.
+    /// Sends a request and waits for the head of its answer. The units of `settling` must hold in the
+    /// instant in which it leaves. If this is dropped before, they are settled as of a request that
+    /// was not sent; else, that is left to the caller.
     pub async fn send(
         &self,
         forward: &Forward<'_>,
-        units: Option<&Arc<dyn Units>>,
+        settling: &mut Settling,
     ) -> Result<Response<Incoming>, SendError> {
         let mut attempts = 1;
         loop {
-            let gate = Gate::new(units.cloned());
+            let gate = Gate::new(settling.units.clone());
             let request = forward.request(&gate).ok_or(SendError::Unusable)?;
-            let failed = match self.try_send(request, &gate).await {
+            let waiting = Waiting {
+                gate: &gate,
+                settling: Some(&mut *settling),
+            };
+            let outcome = self.try_send(request, &gate).await;
+            waiting.end();
+            let failed = match outcome {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
@@ -138,24 +147,20 @@ impl Upstreams {
         request: Request<GatedBody>,
         gate: &Gate,
     ) -> Result<Response<Incoming>, Failed> {
+        // The gate of a request without a body is never asked.
         let bodiless = http_body::Body::is_end_stream(request.body());
-        let sending = self.client.request(request);
-        tokio::pin!(sending);
-        let connecting = tokio::time::sleep(2 * UPSTREAM_CONNECT_TIMEOUT);
         let outcome = tokio::select! {
             biased;
-            outcome = &mut sending => outcome,
-            () = connecting, if !bodiless => {
-                if gate.is_waiting() && gate.close() == Passage::None {
-                    return Err(Failed::late(SendError::NotSent));
-                }
-                match tokio::time::timeout(self.head_timeout, &mut sending).await {
-                    Ok(outcome) => outcome,
-                    Err(_) => return Err(Failed::late(SendError::Timeout)),
-                }
+            outcome = self.client.request(request) => outcome,
+            () = kept_waiting(gate), if !bodiless => {
+                return Err(Failed::late(SendError::NotSent));
             }
             () = tokio::time::sleep(self.head_timeout) => {
-                return Err(Failed::late(SendError::Timeout));
+                return Err(Failed::late(match gate.close() {
+                    Passage::None if !bodiless => SendError::NotSent,
+                    Passage::Late => SendError::Late,
+                    Passage::None | Passage::Left => SendError::Timeout,
+                }));
             }
         };
         outcome.map_err(|error| {
@@ -167,7 +172,6 @@ impl Upstreams {
                     (SendError::Untrusted, Retry::Useless)
                 }
                 Passage::None if error.is_connect() => (SendError::NotSent, Retry::Useless),
-                // The gate of a request without a body is never asked.
                 Passage::None if bodiless => (SendError::Broken, Retry::Useless),
                 Passage::None => (SendError::NotSent, Retry::Sensible),
             };
@@ -177,6 +181,41 @@ impl Upstreams {
                 retry,
             }
         })
+    }
+}
+
+/// Returns when a request has waited too long to leave: nothing of it leaves any more. Of one that
+/// leaves in time, it says nothing.
+async fn kept_waiting(gate: &Gate) {
+    tokio::time::sleep(UPSTREAM_LEAVE_TIMEOUT).await;
+    if gate.close() != Passage::None {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Somebody waits for the answer to a request. Dropped while it waits, since the client has left:
+/// what has not left by then never will.
+struct Waiting<'a> {
+    gate: &'a Gate,
+    /// `None`: nobody waits any more.
+    settling: Option<&'a mut Settling>,
+}
+
+// === impl Waiting ===
+
+impl Waiting<'_> {
+    fn end(mut self) {
+        self.settling = None;
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(settling) = self.settling.take()
+            && self.gate.close() != Passage::Left
+        {
+            settling.settle(End::NotSent);
+        }
     }
 }
 

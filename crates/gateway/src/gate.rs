@@ -143,11 +143,6 @@ impl Gate {
             Err(_) => Passage::Left,
         }
     }
-
-    /// Whether the request is still waiting to leave.
-    pub fn is_waiting(&self) -> bool {
-        self.state.load(Ordering::Acquire) == WAITING
-    }
 }
 
 // === impl GatedBody ===

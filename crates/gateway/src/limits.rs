@@ -75,8 +75,16 @@ pub const HEAD_READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// See [`HEAD_READ_TIMEOUT`].
 pub const BODY_READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a connection to an upstream may take, TLS included.
+/// How long a TCP connection to an upstream may take.
 pub const UPSTREAM_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a request may wait until it leaves: for a connection, TLS included. Past that it does not
+/// leave any more, while its units can still be given back.
+pub const UPSTREAM_LEAVE_TIMEOUT: Duration = Duration::from_secs(8);
+const _: () = assert!(
+    UPSTREAM_LEAVE_TIMEOUT.as_micros() < quotum_client::limits::HOLD_US_MAX as u128,
+    "units that are held for longer stay charged"
+);
 
 /// How long an idle connection to an upstream is kept. Shorter than the five seconds after which
 /// uvicorn and Node close theirs: a request written into a closing connection is lost.

@@ -94,11 +94,12 @@ impl<C: Counters> Inner<C> {
             let shard = grounds.position.map(|position| position.shard);
             let sent_at = Instant::now();
             let forward = governed.understood.forward();
-            match self.send(&forward, units.as_ref(), Method::ToolsCall).await {
+            let mut settling = self.settling(governed.understood.grant, units, shard);
+            let sent = self.send(&forward, &mut settling, Method::ToolsCall).await;
+            match sent {
                 Ok(answer) => {
                     pending.upstream(answer.status().as_u16(), sent_at);
                     drop(pending);
-                    let settling = self.settling(governed.understood.grant, units, shard);
                     let mut response = self.relay(governed, settling, answer).await;
                     write_fields(&mut response, plan, &limits, binding);
                     return response;
@@ -106,11 +107,10 @@ impl<C: Counters> Inner<C> {
                 // Its window has ended, so the units are of no use to anyone; and it has not run.
                 Err(SendError::Late) => {
                     pending.discard();
-                    units.iter().for_each(|units| units.give_back());
+                    settling.units.iter().for_each(|units| units.give_back());
                 }
                 Err(error) => {
                     pending.upstream(0, sent_at);
-                    let mut settling = self.settling(governed.understood.grant, units, shard);
                     settling.settle(match error {
                         SendError::NotSent | SendError::Untrusted | SendError::Unusable => {
                             End::NotSent

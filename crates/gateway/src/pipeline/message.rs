@@ -131,7 +131,8 @@ impl<C: Counters> Inner<C> {
         } else {
             Method::SessionEnd
         };
-        match self.send(&forward, None, label).await {
+        let mut settling = self.settling(grant, None, None);
+        match self.send(&forward, &mut settling, label).await {
             Ok(answer) => {
                 let inspector = Inspector {
                     id: None,
@@ -139,7 +140,6 @@ impl<C: Counters> Inner<C> {
                     modern: false,
                     tasks: self.no_tasks(grant),
                 };
-                let settling = self.settling(grant, None, None);
                 let reply =
                     self.reply(grant, inspector, settling, (session, false), Lasts::ForEver);
                 reply.relay(answer).await
@@ -228,7 +228,8 @@ impl<C: Counters> Inner<C> {
         let call = understood.message.call();
         let forward = understood.forward();
         let label = call.map_or(Method::Response, |(method, _)| Method::of(method));
-        let answer = match self.send(&forward, None, label).await {
+        let mut settling = self.settling(understood.grant, None, None);
+        let answer = match self.send(&forward, &mut settling, label).await {
             Ok(answer) => answer,
             Err(error) => return self.refuse(&refusal_of(error), caller),
         };
@@ -240,7 +241,6 @@ impl<C: Counters> Inner<C> {
         };
         let inspector = understood.inspector();
         let may_mint = method == INITIALIZE && !understood.era.is_modern();
-        let settling = self.settling(understood.grant, None, None);
         let grant = understood.grant;
         let reply = self.reply(
             grant,
@@ -256,11 +256,11 @@ impl<C: Counters> Inner<C> {
     pub(super) async fn send(
         &self,
         forward: &Forward<'_>,
-        units: Option<&Arc<dyn Units>>,
+        settling: &mut Settling,
         label: Method,
     ) -> Result<Response<Incoming>, SendError> {
         let sent_at = Instant::now();
-        let outcome = self.upstreams.send(forward, units).await;
+        let outcome = self.upstreams.send(forward, settling).await;
         let status = outcome
             .as_ref()
             .map_or(0, |answer| answer.status().as_u16());

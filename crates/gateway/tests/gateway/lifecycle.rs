@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use quotum_registry::Change;
 use quotum_registry::name::GrantId;
+use quotum_registry::server::Refund;
 use serde_json::json;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::client::{PATIENCE, read_until};
@@ -170,6 +172,47 @@ async fn a_silent_connection_to_an_upstream_is_probed() {
         line.nth(5)?.split(':').next().map(str::to_owned)
     };
     until(|| timer().as_deref() == Some("02")).await;
+}
+
+/// An upstream over https that takes connections and never says a word, and its address.
+async fn mute() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    (listener, format!("https://127.0.0.1:{port}/mcp"))
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_its_call_does_gets_its_units_back() {
+    for (refund, charged) in [(Refund::NotExecuted, 0), (Refund::Never, 1)] {
+        let (listener, url) = mute().await;
+        let rig = RigBuilder::default().refund(refund).start(&url).await;
+        let client = Ask::call("echo", json!({})).open(rig.address).await;
+        let connection = tokio::time::timeout(PATIENCE, listener.accept()).await;
+        let _connection = connection.expect("in time").expect("a connection");
+        assert_eq!(rig.memory.charged(), 1);
+        drop(client);
+        // Told when the call is given up, after its units are settled.
+        let decided = r#"quotum_decisions_total{server="demo",tool="echo","#;
+        until(|| rig.exposition.render().contains(decided)).await;
+        assert_eq!(rig.memory.charged(), charged, "{refund:?}");
+        let refunded = r#"quotum_refunds_total{shard="0",reason="not_executed"} 1"#;
+        let told = rig.exposition.render().contains(refunded);
+        assert_eq!(told, charged == 0, "{refund:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_ran_out_of_time_keeps_its_units_only_if_it_had_left() {
+    let (_listener, url) = mute().await;
+    let impatient = || RigBuilder::default().head_timeout(Duration::from_millis(200));
+    let rig = impatient().start(&url).await;
+    let answer = Ask::call("echo", json!({})).send(rig.address).await;
+    assert_eq!((answer.status, rig.memory.charged()), (502, 0));
+    let (_released, _dropped, upstream) = waiting().await;
+    let rig = impatient().start(&upstream.url).await;
+    let answer = Ask::call("echo", json!({})).send(rig.address).await;
+    assert_eq!((answer.status, rig.memory.charged()), (504, 1));
+    assert_eq!(upstream.calls(), 1);
 }
 
 #[tokio::test]

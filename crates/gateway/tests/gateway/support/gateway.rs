@@ -33,6 +33,7 @@ pub(crate) struct RigBuilder {
     refund: Refund,
     methods: Vec<String>,
     drain: Duration,
+    head_timeout: Duration,
     open_max: usize,
     age: Duration,
     roots: RootCertStore,
@@ -100,6 +101,7 @@ impl Default for RigBuilder {
             refund: Refund::NotExecuted,
             methods: Vec::new(),
             drain: Duration::from_secs(20),
+            head_timeout: Duration::from_secs(30),
             open_max: 64,
             age: Duration::ZERO,
             roots: RootCertStore::empty(),
@@ -127,6 +129,12 @@ impl RigBuilder {
 
     pub(crate) fn drain(mut self, drain: Duration) -> Self {
         self.drain = drain;
+        self
+    }
+
+    /// How long an upstream may take until its reply begins.
+    pub(crate) fn head_timeout(mut self, head_timeout: Duration) -> Self {
+        self.head_timeout = head_timeout;
         self
     }
 
@@ -215,7 +223,7 @@ impl RigBuilder {
             session_keys: SessionKeys::new(vec![session_key]).expect("keys"),
             registry_staleness_max: Duration::from_secs(3_600),
             drain_timeout: self.drain,
-            upstream_head_timeout: Duration::from_secs(30),
+            upstream_head_timeout: self.head_timeout,
             open_requests_per_grant_max: self.open_max,
             clock: Clock(Arc::new(move || now_ms.load(Ordering::SeqCst))),
         }
