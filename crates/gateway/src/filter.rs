@@ -1,11 +1,13 @@
 //! Filtering of tool lists: takes hidden tools out of any message of an upstream, and a server's
-//! instructions that name one, and leaves every other byte as it was. A list that cannot be read
-//! with certainty is no list.
+//! instructions that name one, and what a server says of tasks where they are off; and leaves every
+//! other byte as it was. A list that cannot be read with certainty is no list.
 
 use std::ops::Range;
 
 use crate::json::{Kind, Raw};
 use crate::limits::LIST_TTL_MS_MAX;
+use crate::method::Tasks;
+use crate::task;
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +27,8 @@ pub struct Listing<'a> {
     pub sight: Sight<'a>,
     /// Lists of the modern era say who may cache them, even where the upstream says nothing.
     pub modern: bool,
+    /// Whether calls may become tasks: if not, no server may say so.
+    pub tasks: Tasks,
 }
 
 /// A message that could mean different things to different readers.
@@ -41,6 +45,8 @@ struct Members<'a> {
     tools: Option<Raw<'a>>,
     /// What a server tells a model about itself when it is first asked.
     instructions: Option<Raw<'a>>,
+    /// What it tells a client about itself there.
+    capabilities: Option<Raw<'a>>,
     cache_scope: Option<Raw<'a>>,
     ttl: Option<Raw<'a>>,
 }
@@ -91,6 +97,10 @@ fn edit_message(
     let named = |text: &Raw<'_>| names_hidden(*text, listing.sight);
     if let Some(instructions) = members.instructions.filter(named) {
         edits.push((range_in(whole, instructions), "\"\"".to_owned()));
+    }
+    if let (Tasks::Off, Some(capabilities)) = (listing.tasks, members.capabilities) {
+        let kept = task::without_tasks(capabilities);
+        edits.extend(kept.map(|kept| (range_in(whole, capabilities), kept)));
     }
     let Some(tools) = members.tools else {
         return Ok(());
@@ -176,6 +186,7 @@ impl<'a> Members<'a> {
             let place = match name.as_ref() {
                 "tools" => &mut members.tools,
                 "instructions" => &mut members.instructions,
+                "capabilities" => &mut members.capabilities,
                 "cacheScope" => &mut members.cache_scope,
                 "ttlMs" => &mut members.ttl,
                 _ => continue,

@@ -3,6 +3,7 @@
 
 use crate::filter::{self, Listing, Sight};
 use crate::json::{Raw, scan_reply};
+use crate::method::Tasks;
 use crate::reply::{self, Answer};
 use crate::task::TaskIds;
 
@@ -44,6 +45,10 @@ impl Inspector {
         let listing = Listing {
             sight,
             modern: self.modern,
+            tasks: match self.tasks {
+                Some(_) => Tasks::On,
+                None => Tasks::Off,
+            },
         };
         let text = filter::filter(message, listing).map_err(|_| Unreadable)?;
         let answer = self.answer(message);

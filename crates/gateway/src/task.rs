@@ -26,6 +26,10 @@ mod tests;
 const RELATED: &str = "io.modelcontextprotocol/related-task";
 /// The extension of the modern era, by which a client says that it takes tasks.
 const EXTENSION: &str = "io.modelcontextprotocol/tasks";
+/// Where capabilities name extensions.
+const EXTENSIONS: &str = "extensions";
+/// The capability of the legacy era.
+const TASKS: &str = "tasks";
 /// What notifications about tasks begin with.
 const NOTIFICATIONS: &str = "notifications/tasks";
 
@@ -175,10 +179,10 @@ impl<'a> Opening<'a> {
     fn refuse_tasks(&mut self) {
         let extensions = self.whole.get("params").and_then(extensions);
         let Some(extensions) = extensions else { return };
-        let kept = extensions.members().filter(|(name, _)| name != EXTENSION);
-        let kept = kept.map(|(name, value)| format!("{}:{}", quoted(&name), value.text()));
-        let kept = format!("{{{}}}", kept.collect::<Vec<_>>().join(","));
-        self.edits.push((range_in(self.whole, extensions), kept));
+        self.edits.push((
+            range_in(self.whole, extensions),
+            without_extension(extensions),
+        ));
     }
 }
 
@@ -299,7 +303,36 @@ fn task_id(result: Raw<'_>) -> Option<Raw<'_>> {
 /// The extensions that a client takes.
 fn extensions(params: Raw<'_>) -> Option<Raw<'_>> {
     let capabilities = params.get("_meta")?.get(META_CAPABILITIES)?;
-    capabilities.get("extensions")
+    capabilities.get(EXTENSIONS)
+}
+
+/// What a server says that it can do, without tasks; `None`: it says nothing of them.
+pub fn without_tasks(capabilities: Raw<'_>) -> Option<String> {
+    let extends = |value: Raw<'_>| value.get(EXTENSION).is_some();
+    let mut members = capabilities.members();
+    if !members.any(|(name, value)| name == TASKS || name == EXTENSIONS && extends(value)) {
+        return None;
+    }
+    let kept = capabilities.members().filter(|(name, _)| name != TASKS);
+    Some(object(kept.map(|(name, value)| {
+        let text = match name == EXTENSIONS && extends(value) {
+            true => without_extension(value),
+            false => value.text().to_owned(),
+        };
+        (name, text)
+    })))
+}
+
+/// Extensions without that of tasks.
+fn without_extension(extensions: Raw<'_>) -> String {
+    let kept = extensions.members().filter(|(name, _)| name != EXTENSION);
+    object(kept.map(|(name, value)| (name, value.text().to_owned())))
+}
+
+/// The text of an object with these members.
+fn object<'a>(members: impl Iterator<Item = (Cow<'a, str>, String)>) -> String {
+    let members = members.map(|(name, value)| format!("{}:{value}", quoted(&name)));
+    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
 }
 
 /// Whether a request says that its answer may be a task.

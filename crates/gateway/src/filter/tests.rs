@@ -10,7 +10,13 @@ fn run(text: &str, hidden: &[&str], modern: bool) -> Result<Option<String>, Ambi
         names_hidden: &|text| hidden.iter().any(|name| text.contains(name)),
     };
     let message = scan_reply(text.as_bytes()).expect("JSON");
-    filter(message, Listing { sight, modern })
+    let tasks = Tasks::On;
+    let listing = Listing {
+        sight,
+        modern,
+        tasks,
+    };
+    filter(message, listing)
 }
 
 #[test]

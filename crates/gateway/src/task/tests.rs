@@ -134,3 +134,30 @@ fn what_is_said_of_other_tasks_does_not_pass() {
         assert_eq!(ids.seal(message, &|_| true), Err(Foreign), "{message}");
     }
 }
+
+#[test]
+fn capabilities_lose_tasks_and_nothing_else() {
+    let without = |text: &str| without_tasks(scan_reply(text.as_bytes()).expect("JSON"));
+    for (given, left) in [
+        (r#"{"tasks":{"list":{}}}"#, "{}"),
+        (
+            r#"{ "tools":{"a": 1}, "t\u0061sks":{}, "é":[ ] }"#,
+            r#"{"tools":{"a": 1},"é":[ ]}"#,
+        ),
+        (
+            r#"{"extensions":{"io.modelcontextprotocol/tasks":{},"x/y":{"z":1}},"tasks":null}"#,
+            r#"{"extensions":{"x/y":{"z":1}}}"#,
+        ),
+        (r#"{"tasks":1,"a":2,"tasks":3}"#, r#"{"a":2}"#),
+    ] {
+        assert_eq!(without(given).as_deref(), Some(left), "{given}");
+    }
+    for untouched in [
+        "{}",
+        "null",
+        r#"["tasks"]"#,
+        r#"{"tools":{"tasks":{}},"extensions":{"tasks":{}}}"#,
+    ] {
+        assert_eq!(without(untouched), None, "{untouched}");
+    }
+}

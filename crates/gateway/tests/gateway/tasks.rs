@@ -313,3 +313,32 @@ async fn where_tasks_are_off_no_client_offers_to_take_one() {
         assert_eq!(params["arguments"], json!({ "é": "\n" }));
     }
 }
+
+#[tokio::test]
+async fn a_server_says_that_it_has_tasks_only_where_they_are_on() {
+    let upstream = Upstream::start(|seen: &Seen| {
+        let capabilities = json!({ "tools": {}, "tasks": { "cancel": {} },
+            "extensions": { EXTENSION: {}, "x/y": {} } });
+        reply(
+            200,
+            &json!({ "jsonrpc": "2.0", "id": seen.json()["id"],
+                "result": { "capabilities": capabilities } }),
+        )
+    })
+    .await;
+    let (off, on) = (Rig::start(&upstream.url).await, rig(&upstream).await);
+    let initialize = || Ask::post(r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#);
+    let discover = || Ask::modern("server/discover", None, "");
+    let said = async |ask: Ask, rig: &Rig| {
+        let answer = ask.send(rig.address).await.json();
+        answer["result"]["capabilities"].clone()
+    };
+    for ask in [initialize, discover] {
+        assert_eq!(
+            said(ask(), &off).await,
+            json!({ "tools": {}, "extensions": { "x/y": {} } })
+        );
+        let all = said(ask(), &on).await;
+        assert!(all["tasks"].is_object() && all["extensions"][EXTENSION].is_object());
+    }
+}
