@@ -1,5 +1,5 @@
-//! What is told of a call once it is decided: the metric at once, the record when the upstream has
-//! begun to answer, or when nobody waits for that any more.
+//! What is told of a call once it is decided: metrics and the record, together, when the upstream has
+//! begun to answer or nobody waits for that any more. A call that is decided anew is told once.
 
 use std::time::{Duration, Instant};
 

@@ -74,7 +74,6 @@ pub enum Refusal {
     MethodForbidden,
     MethodForbiddenModern,
     NotificationForbidden,
-    TasksOff,
     TaskUnknown,
     TaskForbidden,
     ToolNameInvalid,
@@ -293,9 +292,7 @@ impl Refusal {
                 INVALID_REQUEST,
                 "Last-Event-ID is no event of this session",
             ),
-            Self::MethodForbidden | Self::TasksOff => {
-                (Stage::Method, S::OK, METHOD_NOT_FOUND, "Method not found")
-            }
+            Self::MethodForbidden => (Stage::Method, S::OK, METHOD_NOT_FOUND, "Method not found"),
             Self::MethodForbiddenModern => (
                 Stage::Method,
                 S::NOT_FOUND,

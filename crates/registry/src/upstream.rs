@@ -69,11 +69,6 @@ impl Upstream {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// Whether the connection is encrypted.
-    pub fn is_https(&self) -> bool {
-        self.0.starts_with("https://")
-    }
 }
 
 impl fmt::Debug for Upstream {
