@@ -24,8 +24,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut prost = tonic_prost_build::Config::new();
     // Payloads are shared between the wire, the log and the state machine.
     prost.bytes(["."]);
-    // Written by hand: see `src/decided.rs`.
+    // Written by hand: see `src/decided.rs` and `src/request.rs`.
     prost.extern_path(".quotum.counter.v1.Decided", "crate::decided::Decided");
+    prost.extern_path(
+        ".quotum.counter.v1.DecideRequest",
+        "crate::request::DecideRequest",
+    );
     tonic_prost_build::configure().compile_fds_with_config(descriptors, prost)?;
     Ok(())
 }

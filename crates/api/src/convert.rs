@@ -4,6 +4,7 @@ use quotum_limit as limit;
 use quotum_limit::{ItemStates, Items, RequestId};
 
 use crate::counter::{self, command, item, outcome};
+use crate::request::Asked;
 
 #[cfg(test)]
 mod tests;
@@ -125,11 +126,19 @@ impl counter::DecideRequest {
         }
         let epoch = limit::Epoch(self.epoch);
         let acked_seq = self.acked_seq;
-        let convert = |(at, command): (usize, counter::Command)| {
-            command_from_wire(epoch, acked_seq, command)
-                .map_err(|e| e.within(&format!("commands[{at}]")))
-        };
-        self.commands.into_iter().enumerate().map(convert).collect()
+        let mut commands = Vec::with_capacity(self.commands.len());
+        for (at, asked) in self.commands.0.into_iter().enumerate() {
+            commands.push(match asked {
+                Asked::Acquire { seq, items } => limit::Command::Acquire {
+                    id: RequestId { epoch, seq },
+                    acked_seq,
+                    items,
+                },
+                Asked::Message(command) => command_from_wire(epoch, acked_seq, command)
+                    .map_err(|e| e.within(&format!("commands[{at}]")))?,
+            });
+        }
+        Ok(commands)
     }
 }
 

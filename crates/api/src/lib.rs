@@ -5,6 +5,7 @@
 mod generated {
     pub mod counter {
         tonic::include_proto!("quotum.counter.v1");
+        pub use crate::request::DecideRequest;
     }
     pub mod registry {
         tonic::include_proto!("quotum.registry.v1");
@@ -60,9 +61,11 @@ mod generated {
 pub mod backup;
 mod convert;
 mod decided;
+mod request;
 
 pub use convert::{ConvertError, command_to_wire, items_from_wire};
 pub use decided::Decided;
 pub use generated::{cluster, counter, envoy, kuadrant, peer, registry};
 /// Google's well-known types, which Envoy's messages contain.
 pub use prost_types as well_known;
+pub use request::Commands;

@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use quotum_api::counter::{Api, DecideRequest, command};
+use quotum_api::counter::{Api, DecideRequest};
 use quotum_limit::Caller;
 
 /// Set in the names of nodes that open epochs of their own, and in no address.
@@ -48,15 +48,15 @@ pub(crate) fn name(request: &mut DecideRequest, caller: Caller, port: Port) {
     if request.forwarded {
         return;
     }
-    for command in &mut request.commands {
-        if let Some(command::Kind::Open(open)) = &mut command.kind {
-            open.caller = caller.0;
-        }
+    for open in request.commands.opens_mut() {
+        open.caller = caller.0;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use quotum_api::counter::command;
+
     use super::*;
 
     fn caller(ip: &str) -> Caller {
@@ -92,7 +92,8 @@ mod tests {
         let open = |caller| DecideRequest {
             commands: vec![quotum_api::counter::Command {
                 kind: Some(command::Kind::Open(command::Open { caller })),
-            }],
+            }]
+            .into(),
             ..DecideRequest::default()
         };
         let mut claimed = open(9);

@@ -167,7 +167,7 @@ impl Decider {
             shard,
             epoch,
             acked_seq,
-            commands: vec![quotum_api::command_to_wire(command)],
+            commands: vec![quotum_api::command_to_wire(command)].into(),
             ..Default::default()
         };
         // Boxed: this is seldom, and large beside what each decision needs.

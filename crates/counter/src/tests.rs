@@ -329,7 +329,7 @@ async fn malformed_requests_are_refused_by_their_place() {
         assert!(status.message().contains(place), "{place}: {status}");
     }
     let many = wire::DecideRequest {
-        commands: vec![wire::Command { kind: None }; 9_000],
+        commands: vec![wire::Command { kind: None }; 9_000].into(),
         ..Default::default()
     };
     let response = cluster
@@ -363,7 +363,8 @@ async fn a_stream_answers_every_message_by_its_tag() {
                 seq: tag,
                 items: vec![item("s", 10)],
             })),
-        }],
+        }]
+        .into(),
         ..Default::default()
     };
     let messages = tokio_stream::iter((1..=40).map(message));
@@ -613,7 +614,8 @@ async fn what_a_caller_without_ids_has_left_behind_is_given_back() {
                 seq: first.seq + 1,
                 items: vec![item("k", 9)],
             })),
-        }],
+        }]
+        .into(),
         ..wire::DecideRequest::default()
     };
     node.decide(0, late.into_commands().unwrap()).await.unwrap();

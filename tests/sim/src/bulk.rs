@@ -58,7 +58,7 @@ pub(crate) async fn run(world: World) -> turmoil::Result {
             shard: 0,
             epoch: 0,
             acked_seq: 0,
-            commands: commands.clone(),
+            commands: commands.clone().into(),
             forwarded: false,
             api: 0,
         };

@@ -238,7 +238,7 @@ impl Caller {
             shard: self.shard,
             epoch: epoch.0,
             acked_seq,
-            commands: vec![quotum_api::command_to_wire(command)],
+            commands: vec![quotum_api::command_to_wire(command)].into(),
             forwarded: false,
             api: 0,
         };

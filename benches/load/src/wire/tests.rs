@@ -69,7 +69,7 @@ fn a_message_reads_as_the_service_reads_it() {
             assert_eq!((message.tag, message.shard, message.epoch), (9, 3, 500));
             assert_eq!((message.acked_seq, message.forwarded), (acked_seq, false));
             assert_eq!(message.commands.len(), 3);
-            for (seq, command) in (first_seq..).zip(message.commands.clone()) {
+            for (seq, command) in (first_seq..).zip(message.commands.to_messages()) {
                 let Some(command::Kind::Acquire(acquire)) = command.kind else {
                     panic!("an acquire")
                 };

@@ -274,7 +274,7 @@ impl Counter for Node {
             shard,
             epoch,
             acked_seq,
-            commands: vec![counter::Command { kind: Some(kind) }],
+            commands: vec![counter::Command { kind: Some(kind) }].into(),
             ..DecideRequest::default()
         };
         match self.answer(message)?.result {

@@ -117,7 +117,8 @@ fn a_malformed_command_is_named_by_its_place() {
                 seq: 1,
                 items: vec![item],
             })),
-        }],
+        }]
+        .into(),
         ..Default::default()
     };
     let good = counter::Item::from(item());
@@ -163,7 +164,7 @@ fn a_malformed_command_is_named_by_its_place() {
         assert_eq!(error.place, format!("commands[0].acquire.items[0].{place}"));
     }
     let empty = counter::DecideRequest {
-        commands: vec![counter::Command { kind: None }],
+        commands: vec![counter::Command { kind: None }].into(),
         ..Default::default()
     };
     assert_eq!(empty.into_commands().unwrap_err().place, "commands[0].kind");

@@ -248,7 +248,7 @@ impl Book {
             shard: self.shard,
             epoch: draft.epoch.map_or(0, |epoch| epoch.0),
             acked_seq: if is_current { self.seqs.acked() } else { 0 },
-            commands: draft.commands,
+            commands: draft.commands.into(),
             ..Default::default()
         }
     }

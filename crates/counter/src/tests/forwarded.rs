@@ -14,7 +14,8 @@ fn claimed(shard: u32) -> wire::DecideRequest {
         shard,
         commands: vec![wire::Command {
             kind: Some(wire::command::Kind::Peek(peek)),
-        }],
+        }]
+        .into(),
         forwarded: true,
         ..wire::DecideRequest::default()
     };
@@ -94,7 +95,8 @@ async fn a_client_names_neither_its_caller_nor_its_api() {
     let caller = u64::MAX;
     open.commands = vec![wire::Command {
         kind: Some(wire::command::Kind::Open(wire::command::Open { caller })),
-    }];
+    }]
+    .into();
     let opened = client.decide_batch(open).await.unwrap().into_inner();
     let Some(Answer::Decided(decided)) = opened.result else {
         panic!("{opened:?}");
@@ -111,7 +113,8 @@ async fn a_client_names_neither_its_caller_nor_its_api() {
         epoch: opened.epoch,
         commands: vec![wire::Command {
             kind: Some(wire::command::Kind::Acquire(acquire)),
-        }],
+        }]
+        .into(),
         ..claimed(0)
     };
     client.decide_batch(request).await.unwrap();

@@ -13,7 +13,7 @@ async fn decide(
     let request = wire::DecideRequest {
         shard,
         epoch,
-        commands: vec![wire::Command { kind: Some(kind) }],
+        commands: vec![wire::Command { kind: Some(kind) }].into(),
         ..wire::DecideRequest::default()
     };
     let begun = std::time::Instant::now();

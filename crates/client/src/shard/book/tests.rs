@@ -130,7 +130,7 @@ impl Desk {
     fn open(&mut self, epoch: u64) {
         let message = self.message().unwrap();
         assert!(matches!(
-            message.commands[0].kind,
+            message.commands.to_messages()[0].kind,
             Some(command::Kind::Open(_))
         ));
         self.decide(
@@ -145,7 +145,7 @@ impl Desk {
     fn single(&mut self) -> (u64, &'static str, u64, u64) {
         let message = self.message().unwrap();
         assert_eq!(message.commands.len(), 1);
-        match message.commands[0].kind.as_ref().unwrap() {
+        match message.commands.to_messages()[0].kind.as_ref().unwrap() {
             command::Kind::Acquire(acquire) => (message.tag, "acquire", message.epoch, acquire.seq),
             command::Kind::Refund(refund) => (message.tag, "refund", message.epoch, refund.seq),
             other => panic!("{other:?}"),
