@@ -9,6 +9,7 @@ use http::request::Parts;
 use http::{Method, Version};
 
 use crate::config::Hosts;
+use crate::framing::Ambiguous;
 use crate::headers;
 use crate::limits::{BODY_BYTES_MAX, HEAD_BYTES_MAX};
 use crate::status::Refusal;
@@ -82,19 +83,22 @@ fn check_head<'a>(head: &'a Parts, hosts: &Hosts, origins: &[String]) -> Result<
     server_of(head)
 }
 
-/// Whether the connection should end after this request. The HTTP parser drops a `Content-Length`
-/// that stands beside `Transfer-Encoding`, so the pair cannot be seen here: whatever a proxy in
-/// front took for the next request is never read as one.
+/// Whether the connection should end after this request: what follows a body in chunks is never read
+/// as another request, whatever a proxy in front took it for.
 pub fn ends_connection(head: &Parts) -> bool {
     head.headers.contains_key(TRANSFER_ENCODING)
 }
 
 fn check_framing(head: &Parts) -> Result<(), Refusal> {
     let headers = &head.headers;
+    // The parser leaves one length where there were two: who saw the bytes knows.
+    if head.extensions.get::<Ambiguous>().is_some() {
+        return Err(Refusal::Framing);
+    }
     if let Some(coding) = headers.get(TRANSFER_ENCODING) {
         let chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
         let alone = headers.get_all(TRANSFER_ENCODING).iter().nth(1).is_none();
-        if !chunked || !alone || headers.contains_key(CONTENT_LENGTH) {
+        if !chunked || !alone {
             return Err(Refusal::Framing);
         }
     }

@@ -8,7 +8,7 @@
 //!
 //! # Layout
 //! * [`server`]: the accept loop. [`pipeline`]: the order of the steps, which are
-//! * [`hygiene`], [`bearer`], [`open`]: the head of a request, its grant, its room;
+//! * [`framing`], [`hygiene`], [`bearer`], [`open`]: the head of a request, its grant, its room;
 //! * [`json`], [`shape`], [`era`], [`session`], [`method`], [`task`]: what its message is;
 //! * [`decide`], [`denial`], [`record`]: whether a call may run, and what is told of it;
 //! * [`forward`], [`gate`]: sending it while its units hold;
@@ -27,6 +27,7 @@ pub mod denial;
 pub mod era;
 pub mod filter;
 pub mod forward;
+pub mod framing;
 pub mod gate;
 pub mod guarded;
 pub mod headers;

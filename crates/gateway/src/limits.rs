@@ -31,6 +31,10 @@ pub const HEAD_BYTES_MAX: usize = 32 << 10;
 /// See [`HEAD_BYTES_MAX`].
 pub const HEADER_LINES_MAX: usize = 100;
 
+/// What is read of a connection before a head is complete, in bytes: room for a head that is refused
+/// for its size.
+pub const READ_BUFFER_BYTES_MAX: usize = 2 * HEAD_BYTES_MAX;
+
 /// The longest grant token that is looked up.
 pub const TOKEN_BYTES_MAX: usize = 512;
 

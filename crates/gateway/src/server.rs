@@ -6,16 +6,20 @@ use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use quotum_transport::Acceptor;
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::io::InspectReader;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::counters::Counters;
-use crate::limits::{HEAD_BYTES_MAX, HEAD_READ_TIMEOUT, HEADER_LINES_MAX};
+use crate::framing::{Ambiguity, Ambiguous, Watch};
+use crate::limits::{HEAD_READ_TIMEOUT, HEADER_LINES_MAX, READ_BUFFER_BYTES_MAX};
 use crate::pipeline::Gateway;
 
 // === impl Gateway ===
@@ -90,15 +94,21 @@ async fn serve_connection<C: Counters>(
             return;
         }
     };
-    let service = service_fn(move |request| {
+    let ambiguity = Ambiguity::default();
+    let mut watch = Watch::new(ambiguity.clone());
+    let stream = InspectReader::new(stream, move |bytes: &[u8]| watch.see(bytes));
+    let service = service_fn(move |mut request: Request<Incoming>| {
         let gateway = gateway.clone();
+        if ambiguity.is_found() {
+            request.extensions_mut().insert(Ambiguous);
+        }
         async move { Ok::<_, Infallible>(gateway.handle(request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_READ_TIMEOUT)
         .max_headers(HEADER_LINES_MAX)
-        .max_buf_size(2 * HEAD_BYTES_MAX)
+        .max_buf_size(READ_BUFFER_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let outcome = tokio::select! {

@@ -338,11 +338,14 @@ fn headers() -> Vec<Case> {
             &[&all[..], &["Host: a.example", "Host: b.example"]].concat(),
             &[400, 421],
         ),
-        Case::headers(
-            "a length and chunks",
-            &and("Transfer-Encoding: chunked"),
-            &[400],
-        ),
+        Case {
+            body: format!("{:x}\r\n{}\r\n0\r\n\r\n", call().len(), call()).into(),
+            ..Case::headers(
+                "a length and chunks",
+                &and("Transfer-Encoding: chunked"),
+                &[400],
+            )
+        },
         Case::headers(
             "two lengths",
             &[&all[..], &["Content-Length: 5", "Content-Length: 6"]].concat(),

@@ -2,7 +2,7 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::client::{MODERN_META, PATIENCE};
+use crate::support::client::{MODERN_META, PATIENCE, read_until};
 use crate::support::upstream::succeed;
 use crate::support::{Ask, Rig, RigBuilder, Upstream};
 
@@ -213,35 +213,79 @@ async fn a_refused_token_is_answered_with_401_and_the_well_knowns_with_404() {
     );
 }
 
-/// The HTTP parser hides a `Content-Length` beside `Transfer-Encoding`: what follows the request
-/// must not be taken for another one.
-#[tokio::test]
-async fn a_request_with_two_lengths_is_the_last_of_its_connection() {
-    let upstream = Upstream::start(succeed).await;
-    let rig = Rig::start(&upstream.url).await;
+/// A ping in one chunk under these lines of its length, and behind it what a proxy that reads another
+/// length takes for the next request.
+fn chunked_ping(lengths: &str) -> String {
     let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
     let smuggled = String::from_utf8(Ask::post(ping).bytes()).expect("text");
+    format!(
+        "POST /mcp/demo HTTP/1.1\r\nHost: gateway.test\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/json\r\n{lengths}\r\n\r\n{:x}\r\n{ping}\r\n0\r\n\r\n{smuggled}",
+        crate::support::gateway::token(1),
+        ping.len(),
+    )
+}
+
+/// All that is answered to these bytes until the connection ends.
+async fn answers(rig: &Rig, pieces: &[&[u8]]) -> String {
+    let mut stream = tokio::net::TcpStream::connect(rig.address)
+        .await
+        .expect("a connection");
+    for piece in pieces {
+        stream.write_all(piece).await.expect("written");
+    }
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+    let _ = read.expect("the connection ends");
+    String::from_utf8(answer).expect("text")
+}
+
+#[tokio::test]
+async fn a_request_that_tells_its_length_twice_is_refused_and_ends_its_connection() {
+    let upstream = Upstream::start(succeed).await;
+    let rig = Rig::start(&upstream.url).await;
     for lengths in [
         "Content-Length: 4\r\nTransfer-Encoding: chunked",
-        "Transfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 4",
+        "transfer-encoding:chunked\r\ncontent-length: 55",
     ] {
-        let first = format!(
-            "POST /mcp/demo HTTP/1.1\r\nHost: gateway.test\r\nAuthorization: Bearer {}\r\n\
-             Content-Type: application/json\r\n{lengths}\r\n\r\n{:x}\r\n{ping}\r\n0\r\n\r\n{smuggled}",
-            crate::support::gateway::token(1),
-            ping.len(),
-        );
-        let mut stream = tokio::net::TcpStream::connect(rig.address)
-            .await
-            .expect("a connection");
-        stream.write_all(first.as_bytes()).await.expect("written");
-        let mut answer = Vec::new();
-        let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
-        let _ = read.expect("the connection ends");
-        let answers = String::from_utf8_lossy(&answer).matches("HTTP/1.1").count();
-        assert_eq!(answers, 1, "{lengths}");
+        let request = chunked_ping(lengths);
+        let (first, rest) = request.as_bytes().split_at(60);
+        let answer = answers(&rig, &[first, rest]).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{lengths}: {answer}");
+        assert!(answer.to_lowercase().contains("connection: close"));
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{lengths}: {answer}");
     }
-    assert!(upstream.seen().len() <= 2);
+    let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    let length = ping.len().to_string();
+    let twice = Ask::post(ping).header("Content-Length", &length);
+    assert_eq!(twice.send(rig.address).await.status, 400);
+    // Behind requests that were served on the same connection.
+    let sound = Ask::post(ping).bytes();
+    let request = chunked_ping("Content-Length: 4\r\nTransfer-Encoding: chunked");
+    let mut stream = Ask::post(ping).open(rig.address).await;
+    assert!(read_until(&mut stream, "content").await.is_some());
+    stream.write_all(&sound).await.expect("written");
+    assert!(read_until(&mut stream, "content").await.is_some());
+    stream.write_all(request.as_bytes()).await.expect("written");
+    assert!(read_until(&mut stream, "HTTP/1.1 400 ").await.is_some());
+    assert_eq!(upstream.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn a_request_in_chunks_is_served_and_is_the_last_of_its_connection() {
+    let upstream = Upstream::start(succeed).await;
+    let rig = Rig::start(&upstream.url).await;
+    let request = chunked_ping("Transfer-Encoding: chunked");
+    let answer = answers(&rig, &[request.as_bytes()]).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
+    let seen = upstream.seen();
+    assert_eq!(seen.len(), 1);
+    // Framed anew.
+    assert_eq!(seen[0].header("transfer-encoding"), None);
+    let length = seen[0].body.len().to_string();
+    assert_eq!(seen[0].header("content-length"), Some(length.as_str()));
 }
 
 #[tokio::test]
