@@ -75,6 +75,7 @@ pub(crate) async fn observe(node: Node, metrics: CounterMetrics) {
             };
             shard.is_leader.set_integer(u64::from(group.is_leader));
             shard.term.set_integer(group.term);
+            shard.voters.set_integer(group.voters.len() as u64);
             shard.last_log_index.set_integer(group.last_log_index);
             shard.log_bytes.set_integer(status.log_used_bytes);
             shard.counters_live.set_integer(group.counters_live as u64);

@@ -109,6 +109,8 @@ catalog! {
         "1 on the leader of the shard, else 0.";
     RAFT_TERM: Gauge "quotum_raft_term" ["shard"]
         "The term of the shard.";
+    RAFT_VOTERS: Gauge "quotum_raft_voters" ["shard"]
+        "Counter nodes that vote in the shard, as this node knows.";
     RAFT_LAST_LOG_INDEX: Gauge "quotum_raft_last_log_index" ["shard"]
         "The index of the last entry in this node's log.";
     RAFT_COMMIT: Histogram "quotum_raft_commit_seconds" ["shard"] [DISK_SECONDS]

@@ -10,9 +10,11 @@ use quotum_e2e::burst::Burst;
 use quotum_e2e::dev::{Dev, Plan};
 use quotum_e2e::ensure;
 use quotum_e2e::failure::{Failure, Result};
+use quotum_e2e::limits::SETTLE_MAX;
 use quotum_e2e::mcp::{Answer, Session};
-use quotum_e2e::poll;
 use quotum_e2e::prometheus::Prometheus;
+use quotum_e2e::{poll, process};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::burst::{MAX, TOOL};
@@ -20,13 +22,30 @@ use crate::burst::{MAX, TOOL};
 /// Two readings of every figure, and what a rate needs.
 const DATA_MAX: Duration = Duration::from_secs(40);
 
+/// Panels whose figures are known of a cluster of three where nothing is wrong.
+const WHOLE: &[(&str, f64)] = &[
+    ("Counter nodes", 3.0),
+    ("Counter nodes to spare", 1.0),
+    ("Shards with a leader", 1.0),
+    ("Revisions in use", 1.0),
+];
+
+/// The same when one of its counter nodes is dead and the others have settled.
+const WITHOUT_ONE: &[(&str, f64)] = &[
+    ("Counter nodes", 2.0),
+    ("Counter nodes to spare", 0.0),
+    ("Shards with a leader", 1.0),
+    ("Revisions in use", 1.0),
+];
+
 pub(crate) async fn every_panel_and_rule_finds_its_figures(bench: &Bench) -> Result {
     let dev = Dev::start(bench, Plan::of_three())?;
     let balancer = Balancer::start(bench, &dev.ready).await?;
     let prometheus = Prometheus::start(bench, &dev.ready).await?;
     let session = Session::open(&bench.http, &balancer.url, dev.token("agent-1")?).await?;
     let stranger = Session::modern(&bench.http, &balancer.url, "nobody");
-    let mut pending = expressions(bench)?;
+    let panels = panels(bench)?;
+    let mut pending: Vec<String> = panels.iter().map(|panel| panel.asks.clone()).collect();
     let asked = pending.len();
     let found = poll::until("every expression to find data", DATA_MAX, async || {
         traffic(&session).await?;
@@ -43,12 +62,16 @@ pub(crate) async fn every_panel_and_rule_finds_its_figures(bench: &Bench) -> Res
     .await;
     found.map_err(|failure| failure.during(format!("no data for:\n{}", pending.join("\n"))))?;
     bench.note(&format!("{asked} expressions found data"));
+    expect_figures(bench, &prometheus, &panels, WHOLE).await?;
     for metrics in [
         &dev.ready.gateways[0].metrics,
         &dev.ready.counters[0].metrics,
     ] {
         expect_well_named(bench, metrics).await?;
     }
+    let leader = dev.leader(bench).await?;
+    process::send(leader.pid, Signal::KILL)?;
+    expect_figures(bench, &prometheus, &panels, WITHOUT_ONE).await?;
     dev.stop().await
 }
 
@@ -67,32 +90,69 @@ async fn traffic(session: &Session) -> Result {
     Ok(())
 }
 
+/// Waits until all of these panels show what they should.
+async fn expect_figures(
+    bench: &Bench,
+    prometheus: &Prometheus,
+    panels: &[Panel],
+    figures: &[(&str, f64)],
+) -> Result {
+    for (title, figure) in figures {
+        let panel = panels.iter().find(|panel| panel.title == *title);
+        let panel = panel.ok_or_else(|| Failure::new(format!("there is no panel {title:?}")))?;
+        let mut shown = Vec::new();
+        let found = poll::until("a panel's figure", SETTLE_MAX, async || {
+            shown = prometheus.query(bench, &panel.asks).await?;
+            let [series] = &shown[..] else {
+                return Ok(None);
+            };
+            let value = series["value"][1].as_str().map(str::parse);
+            Ok((value == Some(Ok(*figure))).then_some(()))
+        });
+        found.await.map_err(|failure| {
+            failure.during(format!("{title}: {figure} is right, not {shown:?}"))
+        })?;
+    }
+    Ok(())
+}
+
+/// One expression of the dashboard, and the panel that shows it.
+struct Panel {
+    title: String,
+    asks: String,
+}
+
 /// Every expression of the dashboard, with its variables set as Grafana would.
-fn expressions(bench: &Bench) -> Result<Vec<String>> {
+fn panels(bench: &Bench) -> Result<Vec<Panel>> {
     let file = bench.tools.shipped("grafana/quotum.json");
     let dashboard: Value = serde_json::from_slice(&std::fs::read(file)?)?;
     let mut found = Vec::new();
-    collect(&dashboard, &mut found);
+    collect(&dashboard, "", &mut found);
     ensure!(!found.is_empty(), "the dashboard asks for nothing");
-    let set = |text: &String| {
-        text.replace("$__rate_interval", "1m")
-            .replace("$server", ".*")
-    };
-    Ok(found.iter().map(set).collect())
+    Ok(found)
 }
 
-fn collect(value: &Value, found: &mut Vec<String>) {
+fn collect(value: &Value, title: &str, found: &mut Vec<Panel>) {
     match value {
         Value::Object(members) => {
-            found.extend(
-                members
-                    .get("expr")
-                    .and_then(Value::as_str)
-                    .map(str::to_owned),
-            );
-            members.values().for_each(|value| collect(value, found));
+            let title = members
+                .get("title")
+                .and_then(Value::as_str)
+                .unwrap_or(title);
+            let asks = members.get("expr").and_then(Value::as_str);
+            found.extend(asks.map(|text| {
+                Panel {
+                    title: title.to_owned(),
+                    asks: text
+                        .replace("$__rate_interval", "1m")
+                        .replace("$server", ".*"),
+                }
+            }));
+            members
+                .values()
+                .for_each(|value| collect(value, title, found));
         }
-        Value::Array(values) => values.iter().for_each(|value| collect(value, found)),
+        Value::Array(values) => values.iter().for_each(|value| collect(value, title, found)),
         _ => {}
     }
 }
