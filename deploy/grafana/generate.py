@@ -47,20 +47,12 @@ def quantiles(metric: str, by: str, among: str = "") -> dict[str, str]:
 ROWS: dict[str, list[Panel]] = {
     "Is the promise kept?": [
         Panel(
-            "Overrun",
-            "Units admitted over a limit. Anything but 0 is a bug: keep the logs of all nodes.",
-            {"": "sum(quotum_overrun_total)"},
+            "Admitted after a restore",
+            "Items admitted in the last hour though their window contains a restore that accepted overruns.",
+            {"": "sum(max by (shard) (increase(quotum_admitted_after_restore_total[1h])))"},
             kind="figure",
             span=4,
             steps=[(None, "green"), (1, "red")],
-        ),
-        Panel(
-            "Stranded denials",
-            "Denied while units were leased elsewhere.",
-            {"": "sum(quotum_stranded_denials_total)"},
-            kind="figure",
-            span=4,
-            steps=[(None, "green"), (1, "orange")],
         ),
         Panel(
             "Counter nodes",

@@ -85,14 +85,6 @@ catalog! {
         "Decision records that were not written.";
     COUNTER_DECISIONS: Counter "quotum_counter_decisions_total" ["shard", "api", "outcome"]
         "Decisions of the counter service, whoever asked.";
-    OVERRUN: Counter "quotum_overrun_total" ["shard"]
-        "Units admitted beyond a limit. Must stay 0.";
-    STRANDED_DENIALS: Counter "quotum_stranded_denials_total" ["shard"]
-        "Denials while units lay idle in leases elsewhere. Should stay 0.";
-    LEASE_UNITS: Counter "quotum_lease_units_total" ["event"]
-        "Units of leases, by what became of them.";
-    LEASE_OUTSTANDING: Gauge "quotum_lease_outstanding_units" []
-        "Units in leases that are neither used nor returned.";
     LOG_CLOCK_OFFSET: Gauge "quotum_log_clock_offset_seconds" ["shard"]
         "Log clock minus reference clock.";
     CLOCK_OFFSET: Gauge "quotum_clock_offset_seconds" []

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::catalog;
 use crate::exposition::{Count, Durations, Exposition, Reading, Sizes};
-use crate::label::{Api, ClosedLabel, CounterOutcome, LeaseEvent, RefundReason};
+use crate::label::{Api, ClosedLabel, CounterOutcome, RefundReason};
 use crate::limits::SHARDS_MAX;
 use crate::shard::Shard;
 
@@ -17,8 +17,6 @@ pub struct CounterMetrics(Arc<Inner>);
 
 /// The metrics of one Raft group on this node.
 pub struct ShardMetrics {
-    pub overrun: Count,
-    pub stranded_denials: Count,
     pub dedup_hits: Count,
     /// Decisions that nobody waited for, and whose units were given back.
     pub abandoned: Count,
@@ -43,8 +41,6 @@ pub struct ShardMetrics {
 struct Inner {
     shards: Vec<ShardMetrics>,
     registry: ShardMetrics,
-    leases: Vec<Count>,
-    lease_outstanding: Reading,
     registry_revision: Reading,
     clock_offset: Reading,
     clocks_agree: Reading,
@@ -63,14 +59,9 @@ impl CounterMetrics {
             "a node has 1 to {SHARDS_MAX} shards"
         );
         let shards = (0..shards).map(|number| shard(exposition, Shard::Counters(number)));
-        let leases = LeaseEvent::ALL
-            .iter()
-            .map(|event| exposition.count(&catalog::LEASE_UNITS, &[event.as_str()]));
         Self(Arc::new(Inner {
             shards: shards.collect(),
             registry: shard(exposition, Shard::Registry),
-            leases: leases.collect(),
-            lease_outstanding: exposition.reading(&catalog::LEASE_OUTSTANDING, &[]),
             registry_revision: exposition.reading(&catalog::REGISTRY_REVISION, &[]),
             clock_offset: exposition.reading(&catalog::CLOCK_OFFSET, &[]),
             clocks_agree: exposition.reading(&catalog::CLOCKS_AGREE, &[]),
@@ -84,14 +75,6 @@ impl CounterMetrics {
             Shard::Registry => Some(&self.0.registry),
             Shard::Other => None,
         }
-    }
-
-    pub fn lease_units(&self, event: LeaseEvent, units: u64) {
-        self.0.leases[event.index()].add(units);
-    }
-
-    pub fn lease_outstanding(&self, units: u64) {
-        self.0.lease_outstanding.set_integer(units);
     }
 
     /// How far this node's wall clock is ahead of the reference clock; none while the clocks of a
@@ -138,8 +121,6 @@ fn shard(exposition: &Exposition, shard: Shard) -> ShardMetrics {
         exposition.count(&catalog::COUNTER_DECISIONS, &[shard.as_str(), api, outcome])
     });
     ShardMetrics {
-        overrun: exposition.count(&catalog::OVERRUN, &labels),
-        stranded_denials: exposition.count(&catalog::STRANDED_DENIALS, &labels),
         dedup_hits: exposition.count(&catalog::DEDUP_HITS, &labels),
         abandoned: exposition.count(
             &catalog::REFUNDS,

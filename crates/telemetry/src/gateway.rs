@@ -6,8 +6,7 @@ use std::time::Duration;
 use crate::catalog;
 use crate::exposition::{Count, Durations, Exposition, Reading};
 use crate::label::{
-    ClosedLabel, LeaseEvent, Method, Outcome, Overflow, Path, Reason, RefundReason, Stage,
-    StatusClass,
+    ClosedLabel, Method, Outcome, Overflow, Path, Reason, RefundReason, Stage, StatusClass,
 };
 use crate::limits::{COUNTER_SERIES_MAX, HISTOGRAM_SERIES_MAX};
 use crate::series::{Fit, Series, Set, Value, Values};
@@ -45,9 +44,7 @@ struct Inner {
     refunds: Series<0, Count>,
     decision_durations: Vec<Durations>,
     refused: Vec<Count>,
-    leases: Vec<Count>,
     overflows: Vec<Count>,
-    lease_outstanding: Reading,
     registry_revision: Reading,
     registry_age: Reading,
 }
@@ -79,9 +76,7 @@ impl GatewayMetrics {
             refunds: Series::new(COUNTER_SERIES_MAX),
             decision_durations,
             refused: refused_counts(exposition),
-            leases: count_each(&catalog::LEASE_UNITS, &texts::<LeaseEvent>()),
             overflows: count_each(&catalog::LABEL_OVERFLOW, &texts::<Overflow>()),
-            lease_outstanding: exposition.reading(&catalog::LEASE_OUTSTANDING, &[]),
             registry_revision: exposition.reading(&catalog::REGISTRY_REVISION, &[]),
             registry_age: exposition.reading(&catalog::REGISTRY_AGE, &[]),
             exposition: exposition.clone(),
@@ -204,14 +199,6 @@ impl GatewayMetrics {
         inner
             .refunds
             .with(Set { open: [], closed }, make, Count::one);
-    }
-
-    pub fn lease_units(&self, event: LeaseEvent, units: u64) {
-        self.0.leases[event.index()].add(units);
-    }
-
-    pub fn lease_outstanding(&self, units: u64) {
-        self.0.lease_outstanding.set_integer(units);
     }
 
     /// What the gateway serves, and how long ago it heard of it.

@@ -79,7 +79,6 @@ closed_label! {
     /// What answered for the counters.
     Path {
         Exact = "exact",
-        Lease = "lease",
         DenyCache = "deny_cache",
         /// No counter was asked.
         None = "none",
@@ -141,18 +140,6 @@ closed_label! {
         Exhausted = "exhausted",
         Invalid = "invalid",
         Unavailable = "unavailable",
-    }
-}
-
-closed_label! {
-    /// What became of leased units.
-    LeaseEvent {
-        Granted = "granted",
-        Used = "used",
-        Returned = "returned",
-        Recalled = "recalled",
-        Expired = "expired",
-        Fenced = "fenced",
     }
 }
 

@@ -24,6 +24,7 @@ const DATA_MAX: Duration = Duration::from_secs(40);
 
 /// Panels whose figures are known of a cluster of three where nothing is wrong.
 const WHOLE: &[(&str, f64)] = &[
+    ("Admitted after a restore", 0.0),
     ("Counter nodes", 3.0),
     ("Counter nodes to spare", 1.0),
     ("Shards with a leader", 1.0),

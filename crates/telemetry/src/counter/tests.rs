@@ -24,7 +24,10 @@ fn a_fresh_node_shows_every_decision_at_zero() {
         3 * Api::ALL.len() * CounterOutcome::ALL.len()
     );
     assert!(decisions.values().all(|value| *value == 0.0));
-    assert_eq!(exposed["quotum_overrun_total"].samples.len(), 3);
+    assert_eq!(
+        exposed["quotum_admitted_after_restore_total"].samples.len(),
+        3
+    );
     assert!(metrics.shard(Shard::Counters(1)).is_some());
     assert!(metrics.shard(Shard::Counters(2)).is_none());
     assert!(metrics.shard(Shard::Other).is_none());

@@ -31,11 +31,7 @@ fn a_fresh_gateway_shows_its_closed_label_sets_at_zero() {
     assert_eq!(durations.kind, "histogram");
     let buckets = catalog::DECISION_DURATION.buckets.len() + 1;
     assert_eq!(durations.samples.len(), Path::ALL.len() * (buckets + 2));
-    for name in [
-        "quotum_lease_units_total",
-        "quotum_registry_revision",
-        "quotum_build_info",
-    ] {
+    for name in ["quotum_registry_revision", "quotum_build_info"] {
         assert!(metrics.contains_key(name), "{name}");
     }
 }
@@ -56,8 +52,6 @@ fn everything_that_a_gateway_records_passes_the_lint() {
     metrics.refund(Shard::Counters(3), RefundReason::NotExecuted);
     metrics.refund(Shard::Counters(u32::MAX), RefundReason::Abandoned);
     metrics.refund(Shard::Registry, RefundReason::Abandoned);
-    metrics.lease_units(LeaseEvent::Granted, 7);
-    metrics.lease_outstanding(7);
     metrics.registry(12, second);
     let text = exposition.render();
     let exposed = lint(&text);
@@ -71,7 +65,6 @@ fn everything_that_a_gateway_records_passes_the_lint() {
         r#"quotum_refunds_total{shard="3",reason="not_executed"} 1"#,
         r#"quotum_refunds_total{shard="other",reason="abandoned"} 1"#,
         r#"quotum_refunds_total{shard="registry",reason="abandoned"} 1"#,
-        r#"quotum_lease_units_total{event="granted"} 7"#,
         "quotum_registry_revision 12",
         "quotum_registry_age_seconds 1",
         r#"quotum_build_info{version="1.2.3",revision="abc"} 1"#,
