@@ -193,7 +193,7 @@ ROWS: dict[str, list[Panel]] = {
         Panel(
             "Log",
             "Bytes of log on each node: it falls when a snapshot was taken.",
-            {"{{instance}} {{shard}}": "quotum_raft_log_bytes"},
+            {"{{instance}}": "quotum_raft_log_bytes"},
             unit="bytes",
         ),
         Panel(

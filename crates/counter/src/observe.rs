@@ -27,20 +27,16 @@ impl Observer {
 impl Observe for Observer {
     fn took(&self, step: Step, duration: Duration) {
         self.next.took(step, duration);
-        // The log is one for all groups: its figures stand under the registry.
-        let shard = match step {
-            Step::Commit(shard) | Step::Apply(shard) | Step::Snapshot(shard) => shard,
-            Step::Append | Step::Sync => ShardId::REGISTRY,
+        let of = |shard| self.metrics.shard(label(shard));
+        let durations = match step {
+            Step::Commit(shard) => of(shard).map(|metrics| &metrics.commit),
+            Step::Apply(shard) => of(shard).map(|metrics| &metrics.apply),
+            Step::Snapshot(shard) => of(shard).map(|metrics| &metrics.snapshot),
+            Step::Append => Some(&self.metrics.log().append),
+            Step::Sync => Some(&self.metrics.log().sync),
         };
-        let Some(metrics) = self.metrics.shard(label(shard)) else {
-            return;
-        };
-        match step {
-            Step::Commit(_) => metrics.commit.observe(duration),
-            Step::Apply(_) => metrics.apply.observe(duration),
-            Step::Snapshot(_) => metrics.snapshot.observe(duration),
-            Step::Append => metrics.append.observe(duration),
-            Step::Sync => metrics.sync.observe(duration),
+        if let Some(durations) = durations {
+            durations.observe(duration);
         }
     }
 
@@ -59,7 +55,7 @@ impl Observe for Observer {
 
 /// Keeps the metrics in step with the node, for as long as it is polled.
 pub(crate) async fn observe(node: Node, metrics: CounterMetrics) {
-    let mut terms: BTreeMap<ShardId, u64> = BTreeMap::new();
+    let mut elections: BTreeMap<ShardId, u64> = BTreeMap::new();
     let mut repeats: BTreeMap<ShardId, u64> = BTreeMap::new();
     let mut restored: BTreeMap<ShardId, u64> = BTreeMap::new();
     let mut ticks = tokio::time::interval(OBSERVE_INTERVAL);
@@ -69,6 +65,7 @@ pub(crate) async fn observe(node: Node, metrics: CounterMetrics) {
         metrics.registry_revision(node.registry().revision());
         let offset_ms = node.clock_offset_ms();
         metrics.clock_offset(offset_ms.map(|ms| ms as f64 / 1_000.0));
+        metrics.log().bytes.set_integer(status.log_used_bytes);
         for group in &status.groups {
             let Some(shard) = metrics.shard(label(group.shard)) else {
                 continue;
@@ -77,7 +74,6 @@ pub(crate) async fn observe(node: Node, metrics: CounterMetrics) {
             shard.term.set_integer(group.term);
             shard.voters.set_integer(group.voters.len() as u64);
             shard.last_log_index.set_integer(group.last_log_index);
-            shard.log_bytes.set_integer(status.log_used_bytes);
             shard.counters_live.set_integer(group.counters_live as u64);
             if let Some(offset_ms) = group.log_clock_offset_ms {
                 shard.log_clock_offset.set(offset_ms as f64 / 1_000.0);
@@ -89,8 +85,8 @@ pub(crate) async fn observe(node: Node, metrics: CounterMetrics) {
             shard
                 .admitted_after_restore
                 .add(admitted.saturating_sub(before));
-            let before = terms.insert(group.shard, group.term).unwrap_or(group.term);
-            shard.elections.add(group.term.saturating_sub(before));
+            let before = elections.insert(group.shard, group.elections).unwrap_or(0);
+            shard.elections.add(group.elections.saturating_sub(before));
         }
     }
 }

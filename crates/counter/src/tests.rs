@@ -29,6 +29,7 @@ use crate::envoy::Envoy;
 
 mod administrators;
 mod documents;
+mod figures;
 mod forwarded;
 mod level;
 mod peers;

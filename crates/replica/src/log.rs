@@ -90,6 +90,8 @@ pub(crate) struct ShardLog {
     pub(crate) entries: BTreeMap<u64, Entry>,
     /// The bytes of all entries that were ever added here.
     pub(crate) appended_bytes: u64,
+    /// Votes of the node for itself that were saved since the start.
+    elections: u64,
     /// Entries that are purged and not freed yet: a few go with each that is added.
     garbage: Vec<BTreeMap<u64, Entry>>,
 }
@@ -221,7 +223,25 @@ impl Log {
         store::LogStore {
             log: self.clone(),
             shard,
+            node: None,
         }
+    }
+
+    /// The same of a node that is known: its elections are counted.
+    pub(crate) fn shard_of(&self, node: u64, shard: ShardId) -> store::LogStore {
+        store::LogStore {
+            node: Some(node),
+            ..self.shard(shard)
+        }
+    }
+
+    /// How many elections of a shard the node has started since its start: it votes for itself
+    /// first, and no leader is found by a vote that is not in the log.
+    pub(crate) fn elections(&self, shard: ShardId) -> u64 {
+        self.shared
+            .shards()
+            .get(&shard)
+            .map_or(0, |log| log.elections)
     }
 
     /// How many bytes of log were written since the start, over all shards.

@@ -186,7 +186,7 @@ impl Node {
                 peers: peers.clone(),
                 shard,
             };
-            let store = log.shard(shard);
+            let store = log.shard_of(id, shard);
             let raft = Raft::new(id, raft_config.clone(), network, store, applier.clone());
             let raft = raft
                 .await

@@ -111,16 +111,16 @@ catalog! {
         "Time to apply one entry.";
     RAFT_BATCH: Histogram "quotum_raft_batch_decisions" ["shard"] [BATCH_SIZES]
         "Decisions in one log entry.";
-    RAFT_APPEND: Histogram "quotum_raft_append_seconds" ["shard"] [DISK_SECONDS]
+    RAFT_APPEND: Histogram "quotum_raft_append_seconds" [] [DISK_SECONDS]
         "Time to write one batch to the log, the sync not included.";
-    RAFT_SYNC: Histogram "quotum_raft_sync_seconds" ["shard"] [DISK_SECONDS]
+    RAFT_SYNC: Histogram "quotum_raft_sync_seconds" [] [DISK_SECONDS]
         "Time to sync the log to disk.";
     RAFT_SNAPSHOT: Histogram "quotum_raft_snapshot_seconds" ["shard"] [SNAPSHOT_SECONDS]
         "Time to write one snapshot.";
     RAFT_ELECTIONS: Counter "quotum_raft_election_total" ["shard"]
         "Elections that this node has started.";
-    RAFT_LOG_BYTES: Gauge "quotum_raft_log_bytes" ["shard"]
-        "Bytes of this node's log on disk.";
+    RAFT_LOG_BYTES: Gauge "quotum_raft_log_bytes" []
+        "Bytes in use of this node's log on disk, which is one for all shards.";
     ENVOY_TOTAL_HITS: Counter "ratelimit_service_rate_limit_total_hits" ["domain", "key1", "key2"]
         "Units asked through Envoy's API.";
     ENVOY_WITHIN_LIMIT: Counter "ratelimit_service_rate_limit_within_limit" ["domain", "key1", "key2"]

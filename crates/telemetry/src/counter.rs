@@ -27,20 +27,25 @@ pub struct ShardMetrics {
     pub term: Reading,
     pub voters: Reading,
     pub last_log_index: Reading,
-    pub log_bytes: Reading,
     pub elections: Count,
     pub commit: Durations,
     pub apply: Durations,
-    pub append: Durations,
-    pub sync: Durations,
     pub snapshot: Durations,
     pub batch: Sizes,
     decisions: Vec<Count>,
 }
 
+/// The metrics of a node's log, which is one for all of its groups.
+pub struct LogMetrics {
+    pub bytes: Reading,
+    pub append: Durations,
+    pub sync: Durations,
+}
+
 struct Inner {
     shards: Vec<ShardMetrics>,
     registry: ShardMetrics,
+    log: LogMetrics,
     registry_revision: Reading,
     clock_offset: Reading,
     clocks_agree: Reading,
@@ -62,6 +67,11 @@ impl CounterMetrics {
         Self(Arc::new(Inner {
             shards: shards.collect(),
             registry: shard(exposition, Shard::Registry),
+            log: LogMetrics {
+                bytes: exposition.reading(&catalog::RAFT_LOG_BYTES, &[]),
+                append: exposition.durations(&catalog::RAFT_APPEND, &[]),
+                sync: exposition.durations(&catalog::RAFT_SYNC, &[]),
+            },
             registry_revision: exposition.reading(&catalog::REGISTRY_REVISION, &[]),
             clock_offset: exposition.reading(&catalog::CLOCK_OFFSET, &[]),
             clocks_agree: exposition.reading(&catalog::CLOCKS_AGREE, &[]),
@@ -75,6 +85,11 @@ impl CounterMetrics {
             Shard::Registry => Some(&self.0.registry),
             Shard::Other => None,
         }
+    }
+
+    /// The metrics of this node's log.
+    pub fn log(&self) -> &LogMetrics {
+        &self.0.log
     }
 
     /// How far this node's wall clock is ahead of the reference clock; none while the clocks of a
@@ -133,12 +148,9 @@ fn shard(exposition: &Exposition, shard: Shard) -> ShardMetrics {
         term: exposition.reading(&catalog::RAFT_TERM, &labels),
         voters: exposition.reading(&catalog::RAFT_VOTERS, &labels),
         last_log_index: exposition.reading(&catalog::RAFT_LAST_LOG_INDEX, &labels),
-        log_bytes: exposition.reading(&catalog::RAFT_LOG_BYTES, &labels),
         elections: exposition.count(&catalog::RAFT_ELECTIONS, &labels),
         commit: exposition.durations(&catalog::RAFT_COMMIT, &labels),
         apply: exposition.durations(&catalog::RAFT_APPLY, &labels),
-        append: exposition.durations(&catalog::RAFT_APPEND, &labels),
-        sync: exposition.durations(&catalog::RAFT_SYNC, &labels),
         snapshot: exposition.durations(&catalog::RAFT_SNAPSHOT, &labels),
         batch: exposition.sizes(&catalog::RAFT_BATCH, &labels),
         decisions: decisions.collect(),

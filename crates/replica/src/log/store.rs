@@ -6,6 +6,7 @@ use std::ops::RangeBounds;
 
 use openraft::OptionalSend;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
+use openraft::vote::RaftLeaderId;
 use tokio::sync::oneshot;
 
 use super::record::Record;
@@ -19,6 +20,8 @@ use crate::raft::{Entry, LogId, TypeConfig, Vote};
 pub struct LogStore {
     pub(crate) log: Log,
     pub(crate) shard: ShardId,
+    /// Whose log it is, if that is known.
+    pub(crate) node: Option<u64>,
 }
 
 // === impl LogStore ===
@@ -100,7 +103,13 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
-        self.log.shared.shards().entry(self.shard).or_default().vote = Some(*vote);
+        {
+            let mut shards = self.log.shared.shards();
+            let log = shards.entry(self.shard).or_default();
+            let stands = !vote.is_committed() && self.node == Some(*vote.leader_id().node_id());
+            log.elections += u64::from(stands && log.vote != Some(*vote));
+            log.vote = Some(*vote);
+        }
         self.write(Record::Vote(self.shard, *vote)).await
     }
 

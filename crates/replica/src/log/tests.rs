@@ -121,6 +121,26 @@ fn shards_do_not_see_each_other() {
 }
 
 #[test]
+fn an_election_is_counted_by_the_node_that_starts_it() {
+    run(async {
+        let log = open(&MemoryDisk::new()).await.unwrap();
+        let mut store = log.shard_of(1, SHARD);
+        for (vote, elections) in [
+            (Vote::new(1, 1), 1),
+            (Vote::new(1, 1), 1),
+            (Vote::new_committed(1, 1), 1),
+            (Vote::new(2, 3), 1),
+            (Vote::new_committed(2, 3), 1),
+            (Vote::new(3, 1), 2),
+            (Vote::new(4, 1), 3),
+        ] {
+            store.save_vote(&vote).await.unwrap();
+            assert_eq!(log.elections(SHARD), elections, "{vote}");
+        }
+    });
+}
+
+#[test]
 fn segments_follow_each_other_and_are_recycled() {
     run(async {
         let disk = MemoryDisk::new();

@@ -31,6 +31,8 @@ pub struct Status {
 pub struct GroupStatus {
     pub shard: ShardId,
     pub term: u64,
+    /// Elections that this node has started, since its start.
+    pub elections: u64,
     pub is_leader: bool,
     pub leader: Option<u64>,
     pub last_log_index: u64,
@@ -125,6 +127,7 @@ impl Node {
         GroupStatus {
             shard: group.shard,
             term: metrics.current_term,
+            elections: self.inner.log.elections(group.shard),
             is_leader,
             leader: metrics.current_leader,
             last_log_index: metrics.last_log_index.unwrap_or(0),
