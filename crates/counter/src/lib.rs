@@ -10,7 +10,7 @@
 //! * [`counter`], [`registry`], [`cluster`]: the services. * [`auth`]: tokens; [`roles`]:
 //!   certificates, and which services they open.
 //! * [`envoy`]: the rate-limit API of Envoy and of Kuadrant.
-//! * [`observe`]: the metrics. * [`limits`]: the named maximum of everything here.
+//! * [`ready`]: whether to get traffic. [`observe`]: the metrics. * [`limits`]: the named maximum of everything here.
 
 mod auth;
 mod backup;
@@ -22,6 +22,7 @@ pub mod envoy;
 pub mod limits;
 mod mint;
 mod observe;
+mod ready;
 mod registry;
 mod roles;
 pub mod server;

@@ -42,6 +42,16 @@ pub const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 /// it says that it is ready.
 pub const LEVEL_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How often a node looks whether it is ready.
+pub const READY_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long a node has been out of contact with a leader, or behind, when it is no longer ready: much
+/// longer than a change of leaders takes.
+pub const UNREADY_AFTER: Duration = Duration::from_secs(3);
+
+/// How long it has then been in contact again when it is ready again.
+pub const READY_AGAIN_AFTER: Duration = Duration::from_millis(500);
+
 /// Ids that this node makes for others and that are not decided yet, for each shard.
 pub const MINTED_MAX: usize = 32_768;
 

@@ -70,7 +70,8 @@ pub(crate) async fn observe(node: Node, metrics: CounterMetrics) {
             let Some(shard) = metrics.shard(label(group.shard)) else {
                 continue;
             };
-            shard.is_leader.set_integer(u64::from(group.is_leader));
+            let leads = group.is_leader && group.is_in_contact;
+            shard.is_leader.set_integer(u64::from(leads));
             shard.term.set_integer(group.term);
             shard.voters.set_integer(group.voters.len() as u64);
             shard.last_log_index.set_integer(group.last_log_index);

@@ -25,10 +25,10 @@ use crate::decide::Decider;
 use crate::envoy::{Asker, Envoy, RateLimits};
 use crate::limits::{
     CLIENT_CONNECTIONS_MAX, CLIENT_CONNECTIONS_PER_IP_MAX, DRAIN_DEADLINE, KEEPALIVE_PING,
-    KEEPALIVE_PING_DEADLINE, LEVEL_PATIENCE, PEER_CONNECTIONS_MAX, PEERS_END_DEADLINE,
-    RETRY_INTERVAL,
+    KEEPALIVE_PING_DEADLINE, PEER_CONNECTIONS_MAX, PEERS_END_DEADLINE,
 };
 use crate::observe::{Observer, observe};
+use crate::ready::{Farewell, Teller};
 use crate::registry::RegistryService;
 use crate::roles;
 
@@ -96,6 +96,7 @@ pub struct Server {
     clients: Tasks,
     /// Ended last: a node that leaves counts in its groups until its clients are answered.
     peers: Tasks,
+    farewell: Farewell,
 }
 
 /// Tasks, and what ends them.
@@ -167,7 +168,7 @@ impl Port {
 
 impl Server {
     /// Starts the node on what its disk holds, and serves. It is ready when every group has a
-    /// leader and this node has applied what it knows of.
+    /// leader and this node has applied what it knows of, and for as long as it hears of them.
     pub async fn start(
         config: ServerConfig,
         seams: Seams,
@@ -195,7 +196,6 @@ impl Server {
         exposition: &Exposition,
         readiness: &Readiness,
     ) -> Result<(Self, Services), StartError> {
-        let caught_up = readiness.latch("every shard has a leader and this node has caught up");
         let metrics = CounterMetrics::new(exposition, config.node.shards);
         let dialer = seams.dialer.clone();
         let seams = Seams {
@@ -233,6 +233,7 @@ impl Server {
             node: node.clone(),
             clients: Tasks::default(),
             peers: Tasks::default(),
+            farewell: Farewell::default(),
         };
         server.spawn(observe(node.clone(), metrics));
         server.spawn(counter.refund_abandoned());
@@ -244,26 +245,8 @@ impl Server {
                 }
             });
         }
-        server.spawn(async move {
-            while !node.is_caught_up() {
-                tokio::time::sleep(RETRY_INTERVAL).await;
-            }
-            // A new cluster has its feature level in a moment, and refuses nothing for it. One whose
-            // members know less than this node goes on as it is.
-            let level = async {
-                while node.is_below_level() {
-                    tokio::time::sleep(RETRY_INTERVAL).await;
-                }
-            };
-            let _below = tokio::time::timeout(LEVEL_PATIENCE, level).await;
-            health
-                .set_service_status("", tonic_health::ServingStatus::Serving)
-                .await;
-            caught_up.release();
-            // Held for as long as the node serves: dropping it ends the health streams.
-            std::future::pending::<()>().await;
-            drop(health);
-        });
+        let teller = Teller::new(node, readiness.clone(), health).await;
+        server.spawn(teller.run(server.farewell.clone()));
         let services = Services {
             clients: quotum_transport::Services {
                 calls,
@@ -294,9 +277,10 @@ impl Server {
         self.node.failed().await
     }
 
-    /// Hands leadership over, answers what is open within a bounded time, and stops. Until then
-    /// the node counts in its groups.
+    /// Says that the node is not ready, hands leadership over, answers what is open within a bounded
+    /// time, and stops. Until then the node counts in its groups.
     pub async fn shutdown(self) {
+        self.farewell.say().await;
         self.node.leave().await;
         self.clients.end(DRAIN_DEADLINE).await;
         self.node.shutdown().await;

@@ -33,6 +33,7 @@ mod figures;
 mod forwarded;
 mod level;
 mod peers;
+mod readiness;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -40,6 +41,8 @@ pub(crate) struct Cluster {
     pub(crate) servers: Vec<Server>,
     addresses: Vec<String>,
     pub(crate) expositions: Vec<Exposition>,
+    /// Of each node.
+    readiness: Vec<Readiness>,
     admin: Token,
     key_bytes: [u8; 32],
 }
@@ -96,7 +99,7 @@ impl Cluster {
         let addresses: Vec<String> = sockets.iter().map(|s| address(&s.client)).collect();
         let mut servers = Vec::new();
         let mut expositions = Vec::new();
-        let readiness = Readiness::new();
+        let readiness: Vec<_> = sockets.iter().map(|_| Readiness::new()).collect();
         for (id, listeners) in (1..).zip(sockets) {
             let build = BuildInfo {
                 version: "test".into(),
@@ -139,12 +142,13 @@ impl Cluster {
                 observer: Arc::new(quotum_replica::observe::Unobserved),
                 seed: id,
             };
-            let server = Server::start(config, seams, listeners, &exposition, &readiness).await;
+            let readiness = &readiness[servers.len()];
+            let server = Server::start(config, seams, listeners, &exposition, readiness).await;
             servers.push(server.unwrap());
             expositions.push(exposition);
         }
         let ready = async {
-            while !readiness.is_ready() {
+            while !readiness.iter().all(Readiness::is_ready) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
@@ -155,6 +159,7 @@ impl Cluster {
             servers,
             addresses,
             expositions,
+            readiness,
             admin,
             key_bytes,
         }

@@ -10,12 +10,13 @@
 //! * [`propose`]: many decisions, one log entry; [`refuse`]: what needs none. * [`clock`]: stamps and the reference clock.
 //! * [`log`]: votes and entries on disk. * [`apply`], [`machine`], [`snapshot`]: what they build.
 //! * [`network`], [`peer`]: the two ends of a connection between nodes. * [`wire`]: its messages.
-//! * [`disk`]: the seam to the disk. [`observe`]: the seam to whoever watches. * [`limits`]: the named maximum of everything here.
+//! * [`contact`]: who leads and is heard. [`disk`]: the seam to the disk. [`observe`]: the seam to whoever watches. * [`limits`]: the named maximum of everything here.
 
 pub mod apply;
 #[cfg(quotum_bugs)]
 mod bugs;
 pub mod clock;
+mod contact;
 pub mod disk;
 pub mod limits;
 pub mod log;

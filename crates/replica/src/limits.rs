@@ -78,6 +78,9 @@ pub const CLOCK_OFF_US: u64 = 1_000_000;
 /// How long a leader whose clocks are off waits until it tries to hand over again.
 pub const HAND_OVER_PAUSE: Duration = Duration::from_secs(10);
 
+/// How long a leader may be silent, or unheard by a majority, until a group counts as without one.
+pub const CONTACT_MAX: Duration = Duration::from_millis(1_000);
+
 /// How long a connection to a peer may take.
 pub const CONNECT_DEADLINE: Duration = Duration::from_millis(500);
 

@@ -198,6 +198,7 @@ impl Node {
                     raft,
                     applier,
                     watch: watch.clone(),
+                    heard: Arc::default(),
                 },
             );
         }

@@ -171,6 +171,7 @@ impl Peer for PeerService {
         let mut message = request.into_inner();
         let group = self.group(voucher, message.envelope.take()).await?;
         let request = append_from_wire(message).map_err(malformed)?;
+        group.hear(&request);
         let last = request
             .entries
             .last()
@@ -212,6 +213,8 @@ impl Peer for PeerService {
             rest.take_while(|request| std::future::ready(request.is_ok()))
                 .filter_map(|request| std::future::ready(request.ok())),
         );
+        let hearing = group.clone();
+        let requests = requests.inspect(move |request| hearing.hear(request));
         let seed = self.node.draw_seed();
         let answers = Runtime::scope(seed, async { group.raft.stream_append(requests) }).await;
         let answers = answers.map(|answer| match answer {

@@ -14,6 +14,7 @@ use quotum_limit::{Caps, Command, Entry, LogClock, Outcome, Reading, Stamp};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::apply::Applier;
+use crate::contact::Heard;
 use crate::limits::{PROPOSE_DEADLINE, PROPOSE_QUEUE_MAX};
 use crate::log::ShardId;
 use crate::machine::Machine;
@@ -63,6 +64,7 @@ pub(crate) struct Group {
     pub(crate) raft: Raft,
     pub(crate) applier: Applier,
     pub(crate) watch: Watch,
+    pub(crate) heard: std::sync::Arc<Heard>,
 }
 
 /// What bounds a shard's entries.

@@ -98,7 +98,7 @@ catalog! {
     ADMITTED_AFTER_RESTORE: Counter "quotum_admitted_after_restore_total" ["shard"]
         "Items admitted though their window contains a restore that accepted overruns.";
     RAFT_IS_LEADER: Gauge "quotum_raft_is_leader" ["shard"]
-        "1 on the leader of the shard, else 0.";
+        "1 on the leader of the shard while a majority hears it, else 0.";
     RAFT_TERM: Gauge "quotum_raft_term" ["shard"]
         "The term of the shard.";
     RAFT_VOTERS: Gauge "quotum_raft_voters" ["shard"]

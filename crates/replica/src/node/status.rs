@@ -34,6 +34,8 @@ pub struct GroupStatus {
     /// Elections that this node has started, since its start.
     pub elections: u64,
     pub is_leader: bool,
+    /// Whether this node hears of the leader or, as the leader, is heard by a majority.
+    pub is_in_contact: bool,
     pub leader: Option<u64>,
     pub last_log_index: u64,
     pub applied_index: u64,
@@ -99,7 +101,34 @@ impl Node {
         self.inner.groups.values().all(has_caught_up)
     }
 
-    /// The same of the registry alone.
+    /// Whether this node is a member of every group and hears of its leader or, where it leads, is heard
+    /// by a majority: see [`CONTACT_MAX`](crate::limits::CONTACT_MAX).
+    pub fn is_in_contact(&self) -> bool {
+        let mut groups = self.inner.groups.values();
+        groups.all(|group| group.is_in_contact(self.id()))
+    }
+
+    /// Up to which entry each group is committed, as far as this node knows.
+    pub fn committed(&self) -> BTreeMap<ShardId, u64> {
+        let committed = |(shard, group): (&ShardId, &Group)| {
+            let metrics = group.raft.metrics();
+            let committed = metrics.borrow_watched().cluster_committed;
+            (*shard, committed.map_or(0, |id| id.index()))
+        };
+        self.inner.groups.iter().map(committed).collect()
+    }
+
+    /// Whether this node has applied as much of every group as `indexes` say.
+    pub fn has_applied(&self, indexes: &BTreeMap<ShardId, u64>) -> bool {
+        indexes.iter().all(|(shard, index)| {
+            let group = self.inner.groups.get(shard);
+            let applied =
+                group.and_then(|group| group.raft.metrics().borrow_watched().last_applied);
+            applied.map_or(0, |id| id.index()) >= *index
+        })
+    }
+
+    /// Whether this node knows the leader of the registry and has applied what it knows of.
     pub fn knows_registry(&self) -> bool {
         let registry = self.inner.groups.get(&ShardId::REGISTRY);
         registry.is_some_and(has_caught_up)
@@ -129,6 +158,7 @@ impl Node {
             term: metrics.current_term,
             elections: self.inner.log.elections(group.shard),
             is_leader,
+            is_in_contact: group.is_in_contact(self.id()),
             leader: metrics.current_leader,
             last_log_index: metrics.last_log_index.unwrap_or(0),
             applied_index: metrics.last_applied.map_or(0, |id| id.index()),
