@@ -27,12 +27,12 @@ impl ClusterService {
         ClusterServer::new(Self { node, tokens })
     }
 
-    async fn shard(&self, group: &GroupStatus) -> wire::Shard {
-        let (applied_index, digest) = self
-            .node
-            .digest(group.shard)
-            .await
-            .unwrap_or((group.applied_index, 0));
+    async fn shard(&self, group: &GroupStatus, with_digest: bool) -> wire::Shard {
+        let digested = match with_digest {
+            true => self.node.digest(group.shard).await,
+            false => None,
+        };
+        let (applied_index, digest) = digested.unzip();
         let matched = |(node, index): (&u64, &u64)| wire::Matched {
             node: *node,
             index: *index,
@@ -42,7 +42,7 @@ impl ClusterService {
             term: group.term,
             leader: group.leader.unwrap_or(0),
             last_log_index: group.last_log_index,
-            applied_index,
+            applied_index: applied_index.unwrap_or(group.applied_index),
             voters: group.voters.clone(),
             learners: group.learners.clone(),
             matched: group.matched.iter().map(matched).collect(),
@@ -96,11 +96,12 @@ impl Cluster for ClusterService {
         request: Request<wire::StatusRequest>,
     ) -> Result<Response<wire::StatusResponse>, Status> {
         self.tokens.viewer(request.metadata())?;
+        let with_digests = request.into_inner().digests;
         let status = self.node.status();
         let nodes = self.node.all_health().await.into_iter().map(node_to_wire);
         let mut shards = Vec::with_capacity(status.groups.len());
         for group in &status.groups {
-            shards.push(self.shard(group).await);
+            shards.push(self.shard(group, with_digests).await);
         }
         Ok(Response::new(wire::StatusResponse {
             cluster_id: status.cluster,

@@ -28,6 +28,7 @@ use crate::decide::Decider;
 use crate::envoy::Envoy;
 
 mod administrators;
+mod digests;
 mod documents;
 mod figures;
 mod forwarded;
@@ -548,7 +549,7 @@ async fn without_the_right_token_nothing_is_told() {
         let apply = with_token(apply(DOCUMENTS), token);
         let status = cluster.registry(0).apply(apply).await.unwrap_err();
         assert_eq!(status.code(), Code::Unauthenticated);
-        let status = with_token(cluster::StatusRequest {}, token);
+        let status = with_token(cluster::StatusRequest::default(), token);
         let status = ClusterClient::new(cluster.channel(0))
             .status(status)
             .await

@@ -326,6 +326,9 @@ pub(crate) enum Cluster {
 
 #[derive(Debug, Args)]
 pub(crate) struct ClusterStatus {
+    /// Compute the digest of each shard's state, which reads every counter of the node
+    #[arg(long)]
+    pub(crate) digests: bool,
     #[command(flatten)]
     pub(crate) reach: Reach,
 }

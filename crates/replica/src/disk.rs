@@ -38,6 +38,7 @@ pub trait Disk: Send + Sync + 'static {
     fn describe(&self, name: &str) -> String;
 
     /// Runs a task that blocks on this disk, or computes for long, apart from the tasks that serve.
+    /// Where there is no room for one more, the task is dropped: that tells whoever waits for it.
     fn spawn(&self, name: &str, task: BoxFuture<'static, ()>);
 }
 

@@ -124,6 +124,8 @@ struct Inner {
     disk: SharedDisk,
     seeds: AtomicU64,
     watchers: Mutex<BTreeMap<String, u64>>,
+    /// Held while a digest is computed.
+    digesting: Arc<tokio::sync::Mutex<()>>,
     /// Set when this node was taken for an older one with its id: said once.
     replaced: OnceLock<()>,
     tasks: TaskTracker,
@@ -227,6 +229,7 @@ impl Node {
             disk: seams.disk,
             seeds: AtomicU64::new(mix(seams.seed ^ 0xd1ce)),
             watchers: Mutex::default(),
+            digesting: Arc::default(),
             replaced: OnceLock::new(),
             tasks,
             leaving: CancellationToken::new(),

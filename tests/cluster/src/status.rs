@@ -42,7 +42,7 @@ impl Asked {
     }
 
     pub async fn status(&self) -> Result<StatusResponse> {
-        let mut request = Request::new(StatusRequest {});
+        let mut request = Request::new(StatusRequest { digests: true });
         let metadata = request.metadata_mut();
         metadata.insert("authorization", self.authorization.clone());
         let mut client = self.client.clone();

@@ -92,7 +92,7 @@ pub fn note(recorder: &Recorder, status: &StatusResponse) {
             index: shard.applied_index,
             term: None,
             entry: None,
-            state: Some(shard.digest),
+            state: shard.digest,
         });
     }
 }

@@ -46,7 +46,7 @@ async fn passes(cluster: &Cluster, token: &str) -> Vec<(&'static str, Result<boo
         ask!(registry, get, registry::GetRequest::default()),
         ask!(registry, plan, none()),
         ask!(registry, gateways, registry::GatewaysRequest {}),
-        ask!(members, status, cluster::StatusRequest {}),
+        ask!(members, status, cluster::StatusRequest::default()),
         ask!(registry, apply, none()),
         ask!(
             registry,

@@ -35,7 +35,7 @@ pub(crate) fn run(
         Cluster::Restore(options) => &options.reach,
     };
     super::block_on(reach, environment, async |cluster: Reached| match command {
-        Cluster::Status(_) => status(&cluster, format).await,
+        Cluster::Status(options) => status(&cluster, options.digests, format).await,
         Cluster::Init(_) => init(&cluster, format).await,
         Cluster::Add(options) => add(&cluster, &options.peer_address, format).await,
         Cluster::Remove(options) => remove(&cluster, options.node, format).await,
@@ -47,10 +47,10 @@ pub(crate) fn run(
     })
 }
 
-async fn status(cluster: &Reached, format: Format) -> Result<(), Failure> {
+async fn status(cluster: &Reached, digests: bool, format: Format) -> Result<(), Failure> {
     let answer = cluster.members(
         ADMIN_CALL_MAX,
-        StatusRequest {},
+        StatusRequest { digests },
         |mut client, request| async move { client.status(request).await },
     );
     let status = answer.await?;
@@ -124,11 +124,17 @@ fn text(status: &StatusResponse) -> String {
         "NODE", "ROLE", "LEADS", "BEHIND", "CLOCK", "VERSION", "CLIENTS", "PEERS", "STATE",
     ];
     writeln!(text, "{}\n", output::table(&header, &nodes)).expect("a string grows");
-    let shards: Vec<Vec<String>> = status.shards.iter().map(row).collect();
-    let header = [
+    let mut shards: Vec<Vec<String>> = status.shards.iter().map(row).collect();
+    let mut header = vec![
         "SHARD", "LEADER", "TERM", "LAST", "APPLIED", "VOTERS", "LEARNERS", "COUNTERS", "LOG TIME",
         "BEHIND",
     ];
+    if status.shards.iter().any(|shard| shard.digest.is_some()) {
+        header.push("DIGEST");
+        for (row, shard) in shards.iter_mut().zip(&status.shards) {
+            row.push(or_none(shard.digest.map(digest)));
+        }
+    }
     text.push_str(&output::table(&header, &shards));
     text
 }
@@ -164,9 +170,12 @@ fn leads(status: &StatusResponse, node: u64) -> Vec<&str> {
     led.map(|shard| shard.name.as_str()).collect()
 }
 
+fn or_none(text: Option<String>) -> String {
+    text.unwrap_or_else(|| "-".to_owned())
+}
+
 fn node_row(status: &StatusResponse, node: &Node) -> Vec<String> {
     let health = node.health.as_ref();
-    let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let leads = leads(status, node.id);
     vec![
         node.id.to_string(),
@@ -233,6 +242,11 @@ fn row(shard: &Shard) -> Vec<String> {
     ]
 }
 
+/// As text, because it needs all of 64 bits.
+fn digest(digest: u64) -> String {
+    format!("{digest:016x}")
+}
+
 fn value(status: &StatusResponse) -> Value {
     let node = |node: &Node| {
         let health = node.health.as_ref();
@@ -261,8 +275,7 @@ fn value(status: &StatusResponse) -> Value {
             "learners": shard.learners,
             "matched": shard.matched.iter().map(matched).collect::<Vec<_>>(),
             "counters_live": shard.counters_live,
-            // As text: it needs all of 64 bits.
-            "digest": format!("{:016x}", shard.digest),
+            "digest": shard.digest.map(digest),
             "log_time_ms": shard.log_time_ms,
         })
     };

@@ -83,9 +83,9 @@ impl Disk for RealDisk {
     fn spawn(&self, name: &str, task: BoxFuture<'static, ()>) {
         let runtime = tokio::runtime::Handle::current();
         let thread = std::thread::Builder::new().name(name.to_owned());
-        thread
-            .spawn(move || runtime.block_on(task))
-            .expect("a thread can be started");
+        if let Err(error) = thread.spawn(move || runtime.block_on(task)) {
+            tracing::error!(%error, name, "no thread can be started");
+        }
     }
 }
 

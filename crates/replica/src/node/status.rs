@@ -79,9 +79,11 @@ impl Node {
         }
     }
 
-    /// The digest of a group's state and the index up to which it is applied. Computed beside the
-    /// tasks that serve, on a copy that shares what it can: none of them waits for it.
+    /// The digest of a group's state and the index up to which it is applied; none where it cannot be
+    /// computed. Computed beside the tasks that serve, on a copy that shares what it can: none of them
+    /// waits for it. One at a time, whoever asks: it reads every counter.
     pub async fn digest(&self, shard: ShardId) -> Option<(u64, u64)> {
+        let turn = self.inner.digesting.clone().lock_owned().await;
         let (index, frozen) = {
             let applied = self.inner.groups.get(&shard)?.applier.read();
             let index = applied.last.map_or(0, |id| id.index());
@@ -91,6 +93,7 @@ impl Node {
         let task = async move {
             // Nobody waits any more when the caller has gone away.
             let _gone = done.send(frozen.digest());
+            drop(turn);
         };
         self.inner.disk.spawn("quotum-digest", Box::pin(task));
         Some((index, digest.await.ok()?))

@@ -52,7 +52,7 @@ fn status() -> StatusResponse {
                 Matched { node: 1, index: 10 },
                 Matched { node: 2, index: 7 },
             ],
-            digest: u64::MAX,
+            digest: Some(u64::MAX),
             log_time_ms: 86_400_000,
             ..Shard::default()
         }],
@@ -81,6 +81,7 @@ fn the_table_shows_who_is_behind_and_who_leads() {
         "0",
         "1970-01-02T00:00:00Z",
         "2 by 3",
+        "ffffffffffffffff",
     ];
     assert_eq!(cells, expected);
     let table = "\
@@ -97,6 +98,13 @@ fn programs_get_numbers_and_a_digest_as_text() {
     let value = value(&status());
     assert_eq!(value["shards"][0]["digest"], "ffffffffffffffff");
     assert_eq!(value["shards"][0]["leader"], serde_json::Value::Null);
+    let mut plain = status();
+    plain.shards[0].digest = None;
+    assert!(!text(&plain).contains("DIGEST"));
+    assert_eq!(
+        super::value(&plain)["shards"][0]["digest"],
+        serde_json::Value::Null
+    );
     assert_eq!(value["nodes"][0]["client_address"], "a:1");
     assert_eq!(value["nodes"][1]["behind"], 4);
     assert_eq!(value["nodes"][1]["clock_offset_ms"], -12);
