@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use prost::Message;
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Relative to this package: an absolute path would stay that of the checkout in which this script
     // was compiled, wherever its target directory is copied to.
@@ -21,6 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("cargo::rerun-if-changed={}", file.display());
     }
     let descriptors = protox::compile(&files, [root])?;
+    reflect(descriptors.clone())?;
     let mut prost = tonic_prost_build::Config::new();
     // Payloads are shared between the wire, the log and the state machine.
     prost.bytes(["."]);
@@ -31,5 +34,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "crate::request::DecideRequest",
     );
     tonic_prost_build::configure().compile_fds_with_config(descriptors, prost)?;
+    Ok(())
+}
+
+/// Writes what the services tell of themselves: all but the comments.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo tells a build script by its environment where to write"
+)]
+fn reflect(
+    mut descriptors: prost_types::FileDescriptorSet,
+) -> Result<(), Box<dyn std::error::Error>> {
+    for file in &mut descriptors.file {
+        file.source_code_info = None;
+    }
+    let folder = std::env::var("OUT_DIR")?;
+    std::fs::write(
+        Path::new(&folder).join("descriptors.bin"),
+        descriptors.encode_to_vec(),
+    )?;
     Ok(())
 }

@@ -58,6 +58,9 @@ mod generated {
     }
 }
 
+/// The files of `proto/`, encoded as a `google.protobuf.FileDescriptorSet`, for reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
 pub mod backup;
 mod convert;
 mod decided;

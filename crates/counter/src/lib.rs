@@ -9,7 +9,7 @@
 //! * [`caller`]: who asks, as far as it bounds what one of them may open.
 //! * [`counter`], [`registry`], [`cluster`]: the services. * [`auth`]: tokens; [`roles`]:
 //!   certificates, and which services they open.
-//! * [`envoy`]: the rate-limit API of Envoy and of Kuadrant.
+//! * [`envoy`]: the rate-limit API of Envoy and of Kuadrant. [`reflection`]: what is served.
 //! * [`ready`]: whether to get traffic. [`observe`]: the metrics. * [`limits`]: the named maximum of everything here.
 
 mod auth;
@@ -23,6 +23,7 @@ pub mod limits;
 mod mint;
 mod observe;
 mod ready;
+mod reflection;
 mod registry;
 mod roles;
 pub mod server;

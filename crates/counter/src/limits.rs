@@ -29,6 +29,9 @@ pub const UNARY_DEADLINE: Duration = Duration::from_secs(2);
 /// The largest request of the rate-limit API.
 pub const ENVOY_MESSAGE_BYTES_MAX: usize = 1 << 20;
 
+/// The largest question of reflection: a name.
+pub const REFLECTION_BYTES_MAX: usize = 4 << 10;
+
 /// How often a report that does not fit is cut to what is left.
 pub const REPORT_TRIES_MAX: usize = 4;
 

@@ -7,13 +7,14 @@ use quotum_replica::peer::Voucher;
 use quotum_transport::{Caller, Form, Role};
 use tonic::{Request, Status};
 
-const HEALTH: &str = "grpc.health.v1.Health";
-const COUNTER: &str = "quotum.counter.v1.Counter";
-const REGISTRY: &str = "quotum.registry.v1.Registry";
-const CLUSTER: &str = "quotum.cluster.v1.Cluster";
+pub(crate) const HEALTH: &str = "grpc.health.v1.Health";
+pub(crate) const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
+pub(crate) const COUNTER: &str = "quotum.counter.v1.Counter";
+pub(crate) const REGISTRY: &str = "quotum.registry.v1.Registry";
+pub(crate) const CLUSTER: &str = "quotum.cluster.v1.Cluster";
 const PEER: &str = "quotum.peer.v1.Peer";
-const ENVOY: &str = "envoy.service.ratelimit.v3.RateLimitService";
-const KUADRANT: &str = "kuadrant.service.ratelimit.v1.RateLimitService";
+pub(crate) const ENVOY: &str = "envoy.service.ratelimit.v3.RateLimitService";
+pub(crate) const KUADRANT: &str = "kuadrant.service.ratelimit.v1.RateLimitService";
 
 /// The calls whose requests are streams.
 const STREAMS: &[(&str, &str)] = &[
@@ -22,6 +23,7 @@ const STREAMS: &[(&str, &str)] = &[
     (CLUSTER, "Restore"),
     (PEER, "StreamAppend"),
     (PEER, "Snapshot"),
+    (REFLECTION, "ServerReflectionInfo"),
 ];
 
 /// Whether a caller may make a call on the port of the clients.
@@ -46,17 +48,19 @@ fn opens_to_clients(caller: &Caller, path: &str) -> bool {
         return true;
     };
     let role = certified.role.as_ref().map(|(role, _)| *role);
-    let Some((service, method)) = split(path) else {
-        return false;
-    };
+    split(path).is_some_and(|(service, method)| opens(role, service, method))
+}
+
+/// What a role opens on the port of the clients.
+fn opens(role: Option<Role>, service: &str, method: &str) -> bool {
     match role {
         Some(Role::Gateway) => match service {
-            HEALTH | COUNTER | ENVOY | KUADRANT => true,
+            HEALTH | REFLECTION | COUNTER | ENVOY | KUADRANT => true,
             REGISTRY => method == "Watch",
             _ => false,
         },
         Some(Role::Operator) => match service {
-            HEALTH | CLUSTER => true,
+            HEALTH | REFLECTION | CLUSTER => true,
             REGISTRY => method != "Watch",
             _ => false,
         },
@@ -116,6 +120,8 @@ mod tests {
                 }
             }
         }
+        // The library's own: it is asked with streams.
+        streams.push((REFLECTION.to_owned(), "ServerReflectionInfo".to_owned()));
         let mut known: Vec<(String, String)> = STREAMS
             .iter()
             .map(|(service, method)| ((*service).to_owned(), (*method).to_owned()))
@@ -125,5 +131,19 @@ mod tests {
         assert_eq!(known, streams);
         assert_eq!(form("/quotum.counter.v1.Counter/Decide"), Form::Stream);
         assert_eq!(form("/quotum.counter.v1.Counter/Acquire"), Form::Message);
+    }
+
+    #[test]
+    fn whoever_may_call_anything_may_ask_what_there_is() {
+        let asks = |role| opens(role, REFLECTION, "ServerReflectionInfo");
+        assert!(
+            [Role::Gateway, Role::Operator]
+                .map(Some)
+                .into_iter()
+                .all(asks)
+        );
+        assert!(![Some(Role::Peer), None].into_iter().any(asks));
+        let path = format!("/{REFLECTION}/ServerReflectionInfo");
+        assert_eq!(clients(&Caller::Anonymous, &path), Some(Form::Stream));
     }
 }

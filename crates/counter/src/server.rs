@@ -30,7 +30,7 @@ use crate::limits::{
 use crate::observe::{Observer, observe};
 use crate::ready::{Farewell, Teller};
 use crate::registry::RegistryService;
-use crate::roles;
+use crate::{reflection, roles};
 
 /// Where unpredictable bytes come from: tokens, ids and nonces are made of them.
 pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
@@ -220,7 +220,8 @@ impl Server {
         let mut clients = Routes::new(health_service)
             .add_service(counter.clone().server())
             .add_service(registry.server())
-            .add_service(ClusterService::new(node.clone(), tokens));
+            .add_service(ClusterService::new(node.clone(), tokens))
+            .add_service(reflection::service(config.envoy.is_some()));
         let mut calls = counter.clone().calls(Calls::default());
         if let Some(envoy) = config.envoy {
             let limits = RateLimits::new(envoy, Asker::new(counter.clone()));

@@ -35,6 +35,7 @@ mod forwarded;
 mod level;
 mod peers;
 mod readiness;
+mod reflected;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
