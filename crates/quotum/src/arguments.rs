@@ -1,6 +1,7 @@
 //! The command line: every command and its options, as `--help` shows them.
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -9,13 +10,14 @@ use quotum_registry::administrator::Role;
 use crate::duration;
 use crate::limits::{DEV_COUNTERS_MAX, DEV_GATEWAYS_MAX};
 use crate::output::Format;
+use crate::process::REVISION;
 
 #[cfg(test)]
 mod tests;
 
 /// An MCP gateway whose rate limits hold.
 #[derive(Debug, Parser)]
-#[command(name = "quotum", version, max_term_width = 100)]
+#[command(name = "quotum", version = VERSION.as_str(), max_term_width = 100)]
 pub(crate) struct Arguments {
     /// How results are printed
     #[arg(long, global = true, value_enum, default_value = "text")]
@@ -23,6 +25,15 @@ pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
 }
+
+/// What `--version` says: the revision where it is known.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let version = env!("CARGO_PKG_VERSION");
+    match REVISION {
+        "unknown" => version.to_owned(),
+        revision => format!("{version} ({revision})"),
+    }
+});
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

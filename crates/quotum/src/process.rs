@@ -219,12 +219,16 @@ impl Admin {
     }
 }
 
+/// The revision of the source, where whoever built it said so.
+pub(crate) const REVISION: &str = match option_env!("QUOTUM_REVISION") {
+    Some(revision) if !revision.is_empty() => revision,
+    _ => "unknown",
+};
+
 /// The metrics of this process.
 pub(crate) fn exposition() -> Exposition {
     Exposition::new(&BuildInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        revision: option_env!("QUOTUM_REVISION")
-            .unwrap_or("unknown")
-            .to_owned(),
+        revision: REVISION.to_owned(),
     })
 }
