@@ -12,7 +12,8 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 DEPLOY = pathlib.Path(__file__).parent
-CATALOG = DEPLOY.parent / "crates" / "telemetry" / "src"
+ROOT = DEPLOY.parent
+CATALOG = ROOT / "crates" / "telemetry" / "src"
 KUBERNETES = DEPLOY / "kubernetes"
 WORKLOADS = {"quotum-counter": "StatefulSet", "quotum-gateway": "Deployment"}
 
@@ -221,6 +222,66 @@ def check_load_balancer(objects: dict) -> None:
     expect(not affinity, "HAProxy binds nobody to a gateway")
 
 
+def instructions(text: str) -> list[tuple[str, str]]:
+    """The lines of a Dockerfile as words and what follows; lines that go on are joined."""
+    joined = re.sub(r"\\\n\s*", " ", text)
+    lines = [line.strip() for line in joined.splitlines()]
+    return [tuple(line.split(None, 1)) for line in lines if line and not line.startswith("#")]
+
+
+def check_image(objects: dict) -> None:
+    """The image is built by the workspace's Rust, is what the pods run, and copies what the build reads."""
+    workspace = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]
+    steps = instructions((DEPLOY / "docker" / "Dockerfile").read_text())
+    said = {word: [text for other, text in steps if other == word] for word, _ in steps}
+
+    build, base = said["FROM"]
+    rust = workspace["package"]["rust-version"]
+    expect(build == f"rust:{rust}-bookworm AS build", f"the image is built by Rust {rust}, not {build}")
+    debian = re.search(r"debian(\d+):", base)
+    expect(debian is not None and debian[1] == "12", f"{base} has the C library of the image that builds: Debian 12")
+
+    (run,) = said["RUN"]
+    asked = re.search(r"cargo build --release --locked --package (\S+)", run)
+    packages = [tomllib.loads(path.read_text())["package"] for path in ROOT.glob("crates/*/Cargo.toml")]
+    runs = {package["name"]: package["default-run"] for package in packages if "default-run" in package}
+    binary = runs.get(asked[1]) if asked else None
+    expect(binary is not None, f"the image is built as it is locked, of a package with a binary: {sorted(runs)}")
+    expect(f"target/release/{binary} /out/{binary}" in run, f"{binary} is what is kept of the build")
+    revision = [text.partition("=")[0] for text in said["ARG"]]
+    expect(revision == ["QUOTUM_REVISION"], "the build is told its revision")
+    copied = f"--from=build /out/{binary} /usr/local/bin/{binary}"
+    expect(copied in said["COPY"], f"{binary} is copied into the image")
+    expect(said["ENTRYPOINT"] == [f'["/usr/local/bin/{binary}"]'], f"the image runs {binary}")
+
+    (user,) = said["USER"]
+    (exposed,) = said["EXPOSE"]
+    opened = set()
+    for name, kind in WORKLOADS.items():
+        pod = objects[kind, name]["spec"]["template"]["spec"]
+        own = pod["securityContext"]
+        expect(user == f"{own['runAsUser']}:{own['runAsGroup']}", f"{name}: the image's user is the pod's")
+        (container,) = pod["containers"]
+        expect("command" not in container, f"{name}: runs what the image runs")
+        expect(container["image"].rpartition(":")[2] == workspace["package"]["version"], f"{name}: the image's version")
+        opened |= {str(port["containerPort"]) for port in container["ports"]}
+    expect(set(exposed.split()) == opened, f"the image exposes {sorted(opened)}")
+    check_context(workspace)
+
+
+def check_context(workspace: dict) -> None:
+    """What is sent to the build has every package of the workspace, and nothing that it need not read."""
+    lines = (DEPLOY / "docker" / "Dockerfile.dockerignore").read_text().split()
+    expect(lines[0] == "*", "nothing is sent to the build but what is named")
+    sent = {line.removeprefix("!") for line in lines[1:]}
+    expect(all(line.startswith("!") for line in lines[1:]), "the first line leaves out, the others take in")
+    folders = {member.split("/")[0] for member in workspace["members"]}
+    read = folders | {"Cargo.toml", "Cargo.lock", "proto"}
+    expect(read <= sent, f"{sorted(read - sent)} are sent to the build")
+    for name in sent:
+        expect((ROOT / name).exists(), f"{name} of .dockerignore is there")
+
+
 def main() -> None:
     objects = manifests()
     for name in WORKLOADS:
@@ -229,9 +290,10 @@ def main() -> None:
     check_certificates(objects)
     check_monitoring()
     check_load_balancer(objects)
+    check_image(objects)
     if problems:
         sys.exit("\n".join(f"does not hold: {problem}" for problem in problems))
-    print(f"{len(objects)} objects, the dashboard and the load balancer agree")
+    print(f"{len(objects)} objects, the dashboard, the load balancer and the image agree")
 
 
 main()
