@@ -86,6 +86,19 @@ impl Dev {
         self.ready["gateways"][number]["url"].as_str().unwrap()
     }
 
+    /// The decisions that a gateway has recorded.
+    pub(crate) fn records(&self, gateway: u8) -> Vec<Value> {
+        let name = format!("logs/gateway-{gateway}.decisions.jsonl");
+        let lines = std::fs::read_to_string(self.data.join(name)).unwrap_or_default();
+        // The last line may be on its way.
+        let whole = lines
+            .split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'));
+        whole
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
     pub(crate) fn token(&self, grant: usize) -> &str {
         self.ready["grants"][grant]["token"].as_str().unwrap()
     }
@@ -97,8 +110,8 @@ impl Dev {
             .unwrap()
             .strip_suffix("/mcp")
             .unwrap();
-        let (_, counts) = exchange("GET", &format!("{origin}/executions"), "", "");
-        counts[tool].as_u64().unwrap_or(0)
+        let counts = exchange("GET", &format!("{origin}/executions"), "", "");
+        counts.body[tool].as_u64().unwrap_or(0)
     }
 
     /// Runs an operator's command, and gives its JSON.
@@ -181,14 +194,36 @@ pub(crate) fn post(url: &str, token: &str, tool: &str, arguments: Value) -> (u16
 
 pub(crate) fn message(url: &str, token: &str, method: &str, params: Value) -> (u16, Value) {
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+    let answer = send_message(url, token, &body);
+    (answer.status, answer.body)
+}
+
+/// Sends a JSON-RPC message.
+pub(crate) fn send_message(url: &str, token: &str, message: &Value) -> Answer {
     let headers = format!(
         "Authorization: Bearer {token}\r\nContent-Type: application/json\r\n\
          Accept: application/json, text/event-stream\r\n"
     );
-    exchange("POST", url, &headers, &body.to_string())
+    exchange("POST", url, &headers, &message.to_string())
 }
 
-fn exchange(method: &str, url: &str, headers: &str, body: &str) -> (u16, Value) {
+/// What a gateway or the demo server has answered.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    head: String,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    /// The value of a header.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        let mut found = lines.filter(|(named, _)| named.eq_ignore_ascii_case(name));
+        found.next().map(|(_, value)| value)
+    }
+}
+
+fn exchange(method: &str, url: &str, headers: &str, body: &str) -> Answer {
     let rest = url.strip_prefix("http://").unwrap();
     let (authority, path) = rest.split_once('/').unwrap();
     let mut stream = TcpStream::connect(authority).unwrap();
@@ -202,13 +237,17 @@ fn exchange(method: &str, url: &str, headers: &str, body: &str) -> (u16, Value) 
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     // Whole, or in chunks of which one has it all.
     let json = body
         .find('{')
         .map(|start| &body[start..=body.rfind('}').unwrap()]);
-    let value = json.map_or(Value::Null, |json| serde_json::from_str(json).unwrap());
-    (status, value)
+    let body = json.map_or(Value::Null, |json| serde_json::from_str(json).unwrap());
+    Answer {
+        status,
+        head: head.to_owned(),
+        body,
+    }
 }
 
 pub(crate) fn send(pid: u64, signal: Signal) {

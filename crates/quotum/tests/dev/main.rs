@@ -1,6 +1,7 @@
 //! `quotum dev` end to end: real processes, plain HTTP, and signals.
 
 mod cluster;
+mod denials;
 
 use std::fs;
 use std::path::Path;
