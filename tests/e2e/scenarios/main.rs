@@ -24,6 +24,7 @@ mod members;
 mod monitoring;
 mod names;
 mod outage;
+mod readme;
 mod registry;
 mod restart;
 mod sdks;
@@ -57,6 +58,7 @@ const SERVED: &[Tool] = &[Tool::Quotum, Tool::Python];
 const ENVOY: &[Tool] = &[Tool::Quotum, Tool::Envoy];
 const AGENTS: &[Tool] = &[Tool::Quotum, Tool::Python, Tool::Node];
 const NAMED: &[Tool] = &[Tool::Quotum, Tool::Python, Tool::Mounts];
+const SHELL: &[Tool] = &[Tool::Quotum, Tool::Curl];
 const MONITORED: &[Tool] = &[Tool::Quotum, Tool::Haproxy, Tool::Prometheus];
 
 fn scenarios() -> Vec<Scenario> {
@@ -71,6 +73,7 @@ fn scenarios() -> Vec<Scenario> {
             https::a_server_with_a_private_certificate_needs_its_authority,
             SERVED
         ),
+        scenario!(readme::the_line_of_the_readme_does_what_it_says, SHELL),
         scenario!(burst::of_400_calls_in_a_minute_30_run, BALANCED),
         scenario!(whatsapp::of_90_messages_in_eight_sessions_30_are_sent, SDKS),
         scenario!(

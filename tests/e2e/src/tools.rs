@@ -18,6 +18,8 @@ pub enum Tool {
     /// Node with the MCP SDKs and the upstream servers.
     Node,
     Envoy,
+    /// A shell and curl, as README.md uses them.
+    Curl,
     /// The right to mount a file over another, out of sight of the rest of the machine.
     Mounts,
 }
@@ -81,6 +83,11 @@ impl Tools {
         self.root.join("tests/e2e").join(path)
     }
 
+    /// A file for whoever reads about the product.
+    pub fn document(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
     /// A file of the shipped configuration.
     pub fn shipped(&self, path: &str) -> PathBuf {
         self.root.join("deploy").join(path)
@@ -106,6 +113,7 @@ impl Tools {
             Tool::Python => self.installed("python.installed").exists(),
             Tool::Node => self.installed("npm.installed").exists(),
             Tool::Envoy => starts(self.envoy(), "--version"),
+            Tool::Curl => starts("bash", "--version") && starts("curl", "--version"),
             Tool::Mounts => may_mount(),
         };
         let advice = match tool {
@@ -114,7 +122,12 @@ impl Tools {
                 self.quotum.display()
             ),
             Tool::Mounts => "a mount namespace: run the tests as root".to_owned(),
-            Tool::Haproxy | Tool::Prometheus | Tool::Python | Tool::Node | Tool::Envoy => {
+            Tool::Haproxy
+            | Tool::Prometheus
+            | Tool::Python
+            | Tool::Node
+            | Tool::Envoy
+            | Tool::Curl => {
                 format!("{tool:?}: tests/e2e/setup")
             }
         };
