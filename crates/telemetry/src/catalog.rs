@@ -112,7 +112,7 @@ catalog! {
     RAFT_BATCH: Histogram "quotum_raft_batch_decisions" ["shard"] [BATCH_SIZES]
         "Decisions in one log entry.";
     RAFT_APPEND: Histogram "quotum_raft_append_seconds" [] [DISK_SECONDS]
-        "Time to write one batch to the log, the sync not included.";
+        "Time to write one batch to the log, with the sync where it has one.";
     RAFT_SYNC: Histogram "quotum_raft_sync_seconds" [] [DISK_SECONDS]
         "Time to sync the log to disk.";
     RAFT_SNAPSHOT: Histogram "quotum_raft_snapshot_seconds" ["shard"] [SNAPSHOT_SECONDS]
@@ -137,6 +137,8 @@ catalog! {
         [DECISION_SECONDS] "Time to answer a request through Envoy's API.";
     ENVOY_ERRORS: Counter "ratelimit_service_should_rate_limit_error" ["err_type"]
         "Requests through Envoy's API that failed.";
+    ENVOY_DOMAIN_NOT_FOUND: Counter "ratelimit_service_rate_limit_domain_not_found" []
+        "Requests through Envoy's API for a domain that no configuration names: they pass.";
     ENVOY_CONFIG_LOADED: Counter "ratelimit_service_config_load_success" []
         "Configurations of Envoy's API that were loaded.";
     ENVOY_CONFIG_REFUSED: Counter "ratelimit_service_config_load_error" []

@@ -44,6 +44,7 @@ struct Inner {
     overflows: Vec<Count>,
     methods: Vec<(Count, Durations)>,
     service_errors: Count,
+    domains_not_found: Count,
     config_loaded: Count,
     config_refused: Count,
 }
@@ -77,6 +78,7 @@ impl EnvoyMetrics {
             overflows: overflows.collect(),
             methods: methods.collect(),
             service_errors: exposition.count(&catalog::ENVOY_ERRORS, &["service_error"]),
+            domains_not_found: exposition.count(&catalog::ENVOY_DOMAIN_NOT_FOUND, &[]),
             config_loaded: exposition.count(&catalog::ENVOY_CONFIG_LOADED, &[]),
             config_refused: exposition.count(&catalog::ENVOY_CONFIG_REFUSED, &[]),
             exposition: exposition.clone(),
@@ -93,6 +95,11 @@ impl EnvoyMetrics {
     /// A request failed.
     pub fn service_error(&self) {
         self.0.service_errors.one();
+    }
+
+    /// A request named a domain that is not configured.
+    pub fn domain_not_found(&self) {
+        self.0.domains_not_found.one();
     }
 
     pub fn config_loaded(&self) {

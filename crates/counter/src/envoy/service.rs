@@ -107,6 +107,9 @@ impl RateLimits {
         let request = request(message).map_err(Status::invalid_argument)?;
         let plan = Plan::new(&config, &request);
         let plan = plan.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        if config.domain(&message.domain).is_none() {
+            self.envoy.metrics.domain_not_found();
+        }
         let shard = Route::of(message.domain.as_bytes()).shard(self.asker.shards());
         let judgement = match way {
             _ if plan.items.is_empty() => plan.undecided(),

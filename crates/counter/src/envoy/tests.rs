@@ -253,6 +253,8 @@ async fn what_cannot_be_decided_is_an_error_and_never_unknown() {
     let answer = ask(&cluster, 0, elsewhere).await;
     assert_eq!(answer.overall_code(), Code::Ok);
     assert_eq!(answer.statuses[0].code(), Code::Ok);
+    let not_found = "ratelimit_service_rate_limit_domain_not_found";
+    assert_eq!(figure(&cluster, not_found), 1.0);
     let error = "ratelimit_service_should_rate_limit_error{err_type=\"service_error\"}";
     assert_eq!(figure(&cluster, error), 4.0);
     cluster.stop().await;
