@@ -40,9 +40,9 @@ pub(crate) enum Command {
     /// Run a cluster on this machine, with a demo MCP server behind it
     Dev(Dev),
     /// Run one node of the counter service
-    Counter(Service),
+    Counter(Counter),
     /// Run one gateway
-    Gateway(Service),
+    Gateway(Gateway),
     /// Change servers, policies and grants to what documents say
     Apply(Apply),
     /// Show servers, policies and grants
@@ -87,7 +87,46 @@ pub(crate) struct Dev {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Service {
+pub(crate) struct Counter {
+    /// The configuration, in TOML; without it, options and the environment have to say everything
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: CounterOptions,
+    /// End when standard input ends, as when whoever started this is gone; ignore Ctrl-C
+    #[arg(long)]
+    pub(crate) exit_with_stdin: bool,
+}
+
+/// Settings of a counter node, in place of what the environment and the file say.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Settings, in place of the file's")]
+pub(crate) struct CounterOptions {
+    /// How many nodes start the cluster together
+    #[arg(long, value_name = "N")]
+    pub(crate) bootstrap_expect: Option<String>,
+    /// Where they serve each other, this one included or not; hosts may be DNS names
+    #[arg(long, value_name = "HOST:PORT,..")]
+    pub(crate) peers: Option<String>,
+    /// Where the node keeps its log and its identity
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<String>,
+    /// The socket for gateways, operators and other clients
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) listen: Option<String>,
+    /// The socket for the other nodes
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) peer_listen: Option<String>,
+    /// The socket for metrics and readiness
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) admin_listen: Option<String>,
+    /// The host under which others reach this node
+    #[arg(long, value_name = "HOST")]
+    pub(crate) advertise: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Gateway {
     /// The configuration, in TOML
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
@@ -399,6 +438,27 @@ pub(crate) struct ClusterRemove {
     pub(crate) node: u64,
     #[command(flatten)]
     pub(crate) reach: Reach,
+}
+
+// === impl CounterOptions ===
+
+impl CounterOptions {
+    /// What was said, each under the name of its option.
+    pub(crate) fn said(&self) -> Vec<(&'static str, &str)> {
+        let all = [
+            ("--bootstrap-expect", &self.bootstrap_expect),
+            ("--peers", &self.peers),
+            ("--data", &self.data),
+            ("--listen", &self.listen),
+            ("--peer-listen", &self.peer_listen),
+            ("--admin-listen", &self.admin_listen),
+            ("--advertise", &self.advertise),
+        ];
+        let said = all
+            .into_iter()
+            .filter_map(|(option, text)| Some((option, text.as_deref()?)));
+        said.collect()
+    }
 }
 
 // === impl Kind ===

@@ -12,7 +12,7 @@ use quotum_telemetry::label::Certificate;
 use quotum_transport::{Ends, Security};
 use tokio_util::sync::CancellationToken;
 
-use crate::arguments::Service;
+use crate::arguments;
 use crate::descriptors::Descriptors;
 use crate::environment::Environment;
 use crate::failure::Failure;
@@ -23,9 +23,13 @@ use crate::secrets;
 use crate::settings::counter::CounterSettings;
 use crate::tls::Certificates;
 
-pub(crate) fn run(options: &Service, environment: &Environment) -> Result<(), Failure> {
-    let settings = CounterSettings::load(&options.config, environment)
-        .map_err(|error| Failure::usage("the configuration is refused").because(&error))?;
+pub(crate) fn run(options: &arguments::Counter, environment: &Environment) -> Result<(), Failure> {
+    let settings = CounterSettings::load(
+        options.config.as_deref(),
+        &options.settings.said(),
+        environment,
+    )
+    .map_err(|error| Failure::usage("the configuration is refused").because(&error))?;
     settings.logging.start()?;
     settings.settings.log();
     let threads = settings.threads.unwrap_or_else(threads_by_default);

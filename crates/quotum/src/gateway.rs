@@ -20,7 +20,7 @@ use rustls::{ClientConfig as TlsConfig, RootCertStore};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::reach;
-use crate::arguments::Service;
+use crate::arguments;
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::limits::{COUNTERS_WAIT_MAX, LOOK_EVERY, RECORDS_CLOSE_MAX};
@@ -39,7 +39,7 @@ use registry::RegistryCopy;
 /// The label of the one session key.
 const SESSION_KEY: &str = "k1";
 
-pub(crate) fn run(options: &Service, environment: &Environment) -> Result<(), Failure> {
+pub(crate) fn run(options: &arguments::Gateway, environment: &Environment) -> Result<(), Failure> {
     let settings = GatewaySettings::load(&options.config, environment)
         .map_err(|error| Failure::usage("the configuration is refused").because(&error))?;
     settings.logging.start()?;

@@ -1,4 +1,5 @@
-//! Settings: a file of TOML, each value of which a variable of the environment may replace.
+//! Settings: a file of TOML, each value of which a variable of the environment may replace, and some
+//! an option of the command line.
 //!
 //! Promises: a key that is not known, a value of another type and a value that makes no sense are
 //! refused with the file, the line and the key; no secret stands in the file or is shown.
@@ -38,7 +39,8 @@ use key::{Key, Origin, Value, WrongType};
 /// The settings of one process, read and of the right types.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    file: String,
+    /// `None`: there is no file.
+    file: Option<String>,
     keys: &'static [Key],
     values: BTreeMap<&'static str, Setting>,
 }
@@ -87,8 +89,12 @@ pub(crate) enum SettingsError {
         key: &'static str,
         wrong: WrongType,
     },
-    #[error("{file}: `{key}` is missing: add it, or set {}", variable(.key))]
-    Missing { file: String, key: &'static str },
+    #[error("{}`{key}` is missing: {}", start(.file), ways(.file, .option, .key))]
+    Missing {
+        file: Option<String>,
+        key: &'static str,
+        option: Option<&'static str>,
+    },
     #[error("{origin}: `{key}`: {message}")]
     Invalid {
         origin: Origin,
@@ -100,6 +106,22 @@ pub(crate) enum SettingsError {
 /// The variable that replaces a key.
 pub(crate) fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.to_ascii_uppercase())
+}
+
+fn start(file: &Option<String>) -> String {
+    file.as_ref()
+        .map_or_else(String::new, |file| format!("{file}: "))
+}
+
+/// How a key that is missing can be given.
+fn ways(file: &Option<String>, option: &Option<&str>, key: &str) -> String {
+    let set = format!("set {}", variable(key));
+    match (file, option) {
+        (Some(_), None) => format!("add it, or {set}"),
+        (Some(_), Some(option)) => format!("add it, {set}, or use {option}"),
+        (None, None) => format!("{set}, or name a file that has it with --config"),
+        (None, Some(option)) => format!("use {option}, {set}, or name a file with --config"),
+    }
 }
 
 // === impl Settings ===
@@ -137,7 +159,7 @@ impl Settings {
             }
         })?;
         let mut settings = Self {
-            file,
+            file: Some(file.clone()),
             keys,
             values: BTreeMap::new(),
         };
@@ -145,21 +167,53 @@ impl Settings {
         let mut members: Vec<_> = table.get_ref().iter().collect();
         members.sort_by_key(|(name, _)| name.span().start);
         for (name, value) in members {
-            settings.take(text, name, value)?;
+            settings.take(text, &file, name, value)?;
         }
         settings.take_environment(environment)?;
         settings.take_defaults();
         Ok(settings)
     }
 
+    /// What `environment` says, and the defaults.
+    pub(crate) fn without_file(
+        keys: &'static [Key],
+        environment: &Environment,
+    ) -> Result<Self, SettingsError> {
+        let mut settings = Self {
+            file: None,
+            keys,
+            values: BTreeMap::new(),
+        };
+        settings.take_environment(environment)?;
+        settings.take_defaults();
+        Ok(settings)
+    }
+
+    /// Puts what was said on the command line in place of everything else.
+    ///
+    /// # Panics
+    /// Where an option is one of no key.
+    pub(crate) fn take_options(
+        &mut self,
+        options: &[(&'static str, &str)],
+    ) -> Result<(), SettingsError> {
+        for (option, text) in options {
+            let key = self.keys.iter().find(|key| key.option == Some(*option));
+            let key = key.expect("an option of a key");
+            self.put(key, text, Origin::Option(option))?;
+        }
+        Ok(())
+    }
+
     fn take(
         &mut self,
         text: &str,
+        file: &str,
         name: &Spanned<std::borrow::Cow<'_, str>>,
         value: &Spanned<DeValue<'_>>,
     ) -> Result<(), SettingsError> {
         let (line, _) = position(text, name.span().start);
-        let file = self.file.clone();
+        let file = file.to_owned();
         let Some(key) = self.keys.iter().find(|key| key.name == name.get_ref()) else {
             let shown: String = name.get_ref().chars().take(64).collect();
             let hint = nearest(&shown, self.keys);
@@ -197,16 +251,22 @@ impl Settings {
             let Some(text) = environment.get(&variable) else {
                 continue;
             };
-            let origin = Origin::Variable(variable);
-            let value = key.kind.parse(text).map_err(|wrong| {
-                let origin = origin.clone();
-                SettingsError::WrongType {
+            self.put(key, text, Origin::Variable(variable))?;
+        }
+        Ok(())
+    }
+
+    /// Takes a text as the value of a key, in place of the one before.
+    fn put(&mut self, key: &Key, text: &str, origin: Origin) -> Result<(), SettingsError> {
+        match key.kind.parse(text) {
+            Ok(value) => drop(self.values.insert(key.name, Setting { value, origin })),
+            Err(wrong) => {
+                return Err(SettingsError::WrongType {
                     origin,
                     key: key.name,
                     wrong,
-                }
-            })?;
-            self.values.insert(key.name, Setting { value, origin });
+                });
+            }
         }
         Ok(())
     }
@@ -255,21 +315,24 @@ impl Settings {
 
     /// The error that a key which must be there is not.
     pub(crate) fn missing(&self, key: &'static str) -> SettingsError {
+        let option = self.keys.iter().find(|known| known.name == key);
         SettingsError::Missing {
             file: self.file.clone(),
             key,
+            option: option.and_then(|known| known.option),
         }
     }
 
     /// The error that a value makes no sense.
     pub(crate) fn invalid(&self, key: &'static str, message: impl Into<String>) -> SettingsError {
-        let default = Origin::File {
-            file: self.file.clone(),
-            line: 1,
+        let origin = match (self.get(key), &self.file) {
+            (Some(setting), _) => setting.origin.clone(),
+            (None, Some(file)) => Origin::File {
+                file: file.clone(),
+                line: 1,
+            },
+            (None, None) => Origin::Default,
         };
-        let origin = self
-            .get(key)
-            .map_or(default, |setting| setting.origin.clone());
         SettingsError::Invalid {
             origin,
             key,

@@ -114,7 +114,19 @@ fn bad_usage_ends_with_64_and_one_error() {
             "none.json: there is no certificate in PEM",
         ),
         ("dev --upstream-ca-file none.json", "--upstream <URL>"),
-        ("counter", "--config"),
+        (
+            "counter",
+            "`listen` is missing: use --listen, set QUOTUM_LISTEN, or name a file with --config",
+        ),
+        (
+            "counter --config empty.toml --bootstrap-expect three",
+            "--bootstrap-expect: `bootstrap_expect` must be a whole number",
+        ),
+        (
+            "counter --listen 127.0.0.1:1 --peer-listen 127.0.0.1:2 --admin-listen 127.0.0.1:3 --data quotum-data --bootstrap-expect 3",
+            "--bootstrap-expect: `bootstrap_expect`: 3 nodes are expected, and `peers` names 0",
+        ),
+        ("gateway", "--config"),
         (
             "counter --config nowhere.toml",
             "nowhere.toml: No such file",

@@ -20,16 +20,16 @@ use crate::process::Logging;
 
 /// Every key of `counter.toml`.
 pub(crate) const KEYS: &[Key] = &[
-    Key::text("data_dir"),
-    Key::text("listen"),
-    Key::text("peer_listen"),
-    Key::text("admin_listen"),
-    Key::text("advertise"),
+    Key::text("data_dir").option("--data"),
+    Key::text("listen").option("--listen"),
+    Key::text("peer_listen").option("--peer-listen"),
+    Key::text("admin_listen").option("--admin-listen"),
+    Key::text("advertise").option("--advertise"),
     Key::text("advertise_client"),
     Key::text("advertise_peer"),
     Key::integer("node_id"),
-    Key::list("peers"),
-    Key::integer("bootstrap_expect"),
+    Key::list("peers").option("--peers"),
+    Key::integer("bootstrap_expect").option("--bootstrap-expect"),
     Key::text("secret_key_file"),
     Key::text("secret_key").secret(),
     Key::text("admin_token_file"),
@@ -100,8 +100,19 @@ pub(crate) struct CounterSettings {
 // === impl CounterSettings ===
 
 impl CounterSettings {
-    pub(crate) fn load(path: &Path, environment: &Environment) -> Result<Self, SettingsError> {
-        Self::of(Settings::load(path, KEYS, environment)?)
+    /// Reads `path` if there is one, and what replaces it: `options` of the command line, each with
+    /// its name, go before the environment.
+    pub(crate) fn load(
+        path: Option<&Path>,
+        options: &[(&'static str, &str)],
+        environment: &Environment,
+    ) -> Result<Self, SettingsError> {
+        let mut settings = match path {
+            Some(path) => Settings::load(path, KEYS, environment)?,
+            None => Settings::without_file(KEYS, environment)?,
+        };
+        settings.take_options(options)?;
+        Self::of(settings)
     }
 
     pub(crate) fn of(settings: Settings) -> Result<Self, SettingsError> {

@@ -13,6 +13,8 @@ pub(crate) struct Key {
     pub(crate) kind: Kind,
     /// As in the environment.
     pub(crate) default: Option<&'static str>,
+    /// The option of the command line that replaces it.
+    pub(crate) option: Option<&'static str>,
     /// Taken from the environment only, and never shown.
     pub(crate) is_secret: bool,
 }
@@ -40,6 +42,7 @@ pub(crate) enum Value {
 pub(crate) enum Origin {
     File { file: String, line: usize },
     Variable(String),
+    Option(&'static str),
     Default,
 }
 
@@ -74,12 +77,18 @@ impl Key {
             name,
             kind,
             default: None,
+            option: None,
             is_secret: false,
         }
     }
 
     pub(crate) const fn or(mut self, default: &'static str) -> Self {
         self.default = Some(default);
+        self
+    }
+
+    pub(crate) const fn option(mut self, option: &'static str) -> Self {
+        self.option = Some(option);
         self
     }
 
@@ -173,6 +182,7 @@ impl fmt::Display for Origin {
         match self {
             Self::File { file, line } => write!(f, "{file}, line {line}"),
             Self::Variable(name) => f.write_str(name),
+            Self::Option(name) => f.write_str(name),
             Self::Default => f.write_str("default"),
         }
     }

@@ -17,6 +17,8 @@ use super::{Settings, SettingsError, counter, gateway, variable};
 use crate::environment::Environment;
 use crate::files;
 
+mod options;
+
 const SECRET: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 /// A folder with the files of secrets, and a configuration that starts with them.
@@ -53,7 +55,7 @@ insecure = [\"listen\", \"counters\"]
 
 fn load_counter(rest: &str, environment: &Environment) -> Result<CounterSettings, SettingsError> {
     let (_folder, file) = bench(&format!("{COUNTER}{rest}"));
-    CounterSettings::load(&file, environment)
+    CounterSettings::load(Some(&file), &[], environment)
 }
 
 fn load_gateway(rest: &str, environment: &Environment) -> Result<GatewaySettings, SettingsError> {
@@ -427,7 +429,7 @@ fn a_secret_that_everybody_reads_is_refused() {
         (0o601, false),
     ] {
         fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
-        let loaded = CounterSettings::load(&file, &Environment::of([]));
+        let loaded = CounterSettings::load(Some(&file), &[], &Environment::of([]));
         assert_eq!(loaded.is_ok(), is_taken, "{mode:o}");
         if let Err(error) = loaded {
             let text = error.to_string();
@@ -452,11 +454,11 @@ fn a_node_that_listens_everywhere_must_say_where_it_is() {
 #[test]
 fn a_missing_key_is_told_with_its_variable() {
     let (_folder, file) = bench("data_dir = \"/data\"\n");
-    let text = CounterSettings::load(&file, &Environment::of([]))
+    let text = CounterSettings::load(Some(&file), &[], &Environment::of([]))
         .unwrap_err()
         .to_string();
     assert!(
-        text.contains("`listen` is missing: add it, or set QUOTUM_LISTEN"),
+        text.contains("`listen` is missing: add it, set QUOTUM_LISTEN, or use --listen"),
         "{text}"
     );
 }

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod denials;
+mod nodes;
 
 use std::fs;
 use std::path::Path;
