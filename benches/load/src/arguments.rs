@@ -65,6 +65,10 @@ pub(crate) struct NativeUnary {
 /// `--max`, `--window` and `--shard` say nothing here: the configuration of the service does.
 #[derive(Debug, Args)]
 pub(crate) struct Envoy {
+    /// Count by the code alone, for services that send no status, such as limitador: then nothing
+    /// tells whether a limit applied
+    #[arg(long)]
+    pub(crate) any_status: bool,
     #[command(flatten)]
     pub(crate) nodes: Nodes,
     #[command(flatten)]
@@ -75,6 +79,8 @@ pub(crate) struct Envoy {
 
 #[derive(Debug, Args)]
 pub(crate) struct Http {
+    #[command(flatten)]
+    pub(crate) tls: Tls,
     /// Where the MCP endpoints are; connections go to them in turn
     #[arg(long = "addr", value_name = "URL", value_delimiter = ',', required = true, value_parser = parse_url)]
     pub(crate) urls: Vec<Uri>,
@@ -152,13 +158,13 @@ pub(crate) enum RedisCommand {
     Throttle,
 }
 
-/// TLS to the counter nodes.
+/// TLS to what is measured.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Tls {
-    /// Who vouches for the nodes; with it, TLS
+    /// Who vouches for it; with it, TLS
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
-    /// The certificate to show them, of the role gateway
+    /// The certificate to show; to counter nodes, one of the role gateway
     #[arg(long, value_name = "FILE", requires = "key", requires = "ca")]
     pub(crate) cert: Option<PathBuf>,
     /// Its key
@@ -237,6 +243,17 @@ impl Arguments {
         if load.pids.len() > PIDS_MAX {
             return complain(format!("--pids: at most {PIDS_MAX}"));
         }
+        if let Target::Http(of) = &self.target
+            && let Some(url) = of
+                .urls
+                .iter()
+                .find(|url| is_secured(url) != of.tls.ca.is_some())
+        {
+            return complain(match is_secured(url) {
+                true => format!("--addr {url}: --ca has to say who vouches for the server"),
+                false => format!("--addr {url}: --ca is for https"),
+            });
+        }
         let addresses = match &self.target {
             Target::NativeStream(of) => of.nodes.addresses.len(),
             Target::NativeUnary(of) => of.nodes.addresses.len(),
@@ -308,10 +325,16 @@ fn parse_rate(text: &str) -> Result<f64, String> {
 
 fn parse_url(text: &str) -> Result<Uri, String> {
     let url: Uri = text.parse().map_err(|error| format!("no URL: {error}"))?;
-    match url.scheme_str() == Some("http") && url.host().is_some_and(|host| !host.is_empty()) {
+    let is_known = matches!(url.scheme_str(), Some("http" | "https"));
+    match is_known && url.host().is_some_and(|host| !host.is_empty()) {
         true => Ok(url),
-        false => Err("no http://HOST:PORT/PATH".to_owned()),
+        false => Err("no http://HOST:PORT/PATH, and no https one".to_owned()),
     }
+}
+
+/// Whether a URL is one of TLS.
+pub(crate) fn is_secured(url: &Uri) -> bool {
+    url.scheme_str() == Some("https")
 }
 
 fn parse_object(text: &str) -> Result<serde_json::Value, String> {

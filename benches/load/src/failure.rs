@@ -33,6 +33,13 @@ pub(crate) enum Failure {
     File { file: PathBuf, source: io::Error },
     #[error("the files of TLS")]
     Tls(#[from] quotum_transport::CredentialsError),
+    #[error("{} holds no PEM of its kind", file.display())]
+    Pem {
+        file: PathBuf,
+        source: rustls::pki_types::pem::Error,
+    },
+    #[error("the files of TLS")]
+    Rustls(#[from] rustls::Error),
     #[error("a token is one line of visible characters")]
     Token,
     #[error("no timer")]

@@ -1,7 +1,5 @@
 //! Connections to counter nodes, and which of them leads.
 
-use std::path::Path;
-
 use tokio::time::{Instant, sleep, timeout};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
@@ -17,6 +15,7 @@ use crate::limits::{
     ASK_TIMEOUT, CONNECT_TIMEOUT, CONNECTION_WINDOW_BYTES, ELECTION_INTERVAL, ELECTION_MAX,
     STREAM_WINDOW_BYTES,
 };
+use crate::tls::read;
 
 /// Where clients reach the leader of `shard`. Waits for an election, but not for a node.
 pub(crate) async fn find(nodes: &Nodes) -> Result<String, Failure> {
@@ -108,12 +107,6 @@ pub(crate) async fn connect(address: &str, tls: &Tls) -> Result<Channel, Failure
 
 /// What is shown and believed; none: plaintext.
 fn credentials(tls: &Tls) -> Result<Option<Credentials>, Failure> {
-    let read = |file: &Path| {
-        std::fs::read(file).map_err(|source| Failure::File {
-            file: file.to_owned(),
-            source,
-        })
-    };
     let Some(ca) = &tls.ca else {
         return Ok(None);
     };

@@ -7,7 +7,7 @@
 //! * [`lane`]: one client, without IO: what it sends when, by a [`pace`], and its [`tally`].
 //! * [`stream`], [`unary`], [`mcp`], [`redis`]: what moves a lane's requests. [`wire`]: their
 //!   bytes. [`pool`]: connections with one request each. [`keys`]: which counters they ask for.
-//! * [`leader`]: where the leader is. [`cpu`]: what processes use. [`timer`]: exact waiting.
+//! * [`leader`]: where the leader is. [`tls`]: connections to an MCP endpoint over https. [`cpu`]: what processes use. [`timer`]: exact waiting.
 //! * [`report`]: the result. [`failure`]: what can go wrong. [`limits`]: every named maximum.
 
 mod arguments;
@@ -27,6 +27,7 @@ mod run;
 mod stream;
 mod tally;
 mod timer;
+mod tls;
 mod unary;
 mod wire;
 

@@ -2,7 +2,9 @@
 //! are kept, one for each call in flight.
 
 use std::borrow::Cow;
+use std::error::Error;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
@@ -10,16 +12,21 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri}
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::arguments::Http;
+use crate::arguments::{Http, is_secured};
 use crate::failure::{Failure, line, shortened};
 use crate::limits::{BODY_BYTES_MAX, CONNECT_TIMEOUT};
 use crate::pool::{Ask, Pool};
 use crate::tally::Counted;
+use crate::tls;
 
 #[cfg(test)]
 mod tests;
@@ -47,6 +54,8 @@ pub(crate) struct Connection {
 #[derive(Debug, Clone)]
 struct Call {
     url: Uri,
+    /// `None`: plaintext.
+    tls: Option<Arc<ClientConfig>>,
     headers: HeaderMap,
     body: Bytes,
 }
@@ -100,10 +109,12 @@ pub(crate) async fn open(http: &Http, token: Option<&str>) -> Result<Link, Failu
         "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params,
     });
     let body = Bytes::from(body.to_string());
+    let tls = tls::config(&http.tls)?;
     let mut connections = Vec::new();
     for url in http.urls.iter().cycle().take(http.load.in_flight as usize) {
         let call = Call {
             url: url.clone(),
+            tls: tls.clone(),
             headers: headers(url, token)?,
             body: body.clone(),
         };
@@ -118,31 +129,22 @@ impl Connection {
     async fn open(call: Call) -> Result<Self, Failure> {
         let host = call.url.host().unwrap_or_default();
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        let port = call.url.port_u16().unwrap_or(80);
-        let failure = |source: Box<dyn std::error::Error + Send + Sync>| Failure::Connect {
+        let by_scheme = if is_secured(&call.url) { 443 } else { 80 };
+        let port = call.url.port_u16().unwrap_or(by_scheme);
+        let connected = timeout(CONNECT_TIMEOUT, connect(host, port, call.tls.clone())).await;
+        let connected = connected.unwrap_or_else(|elapsed| Err(elapsed.into()));
+        let (sender, driver) = connected.map_err(|source| Failure::Connect {
             address: format!("{host}:{port}"),
             source,
-        };
-        let connected = timeout(CONNECT_TIMEOUT, TcpStream::connect((host, port))).await;
-        let stream = connected.map_err(|error| failure(error.into()))?;
-        let stream = stream.map_err(|error| failure(error.into()))?;
-        stream
-            .set_nodelay(true)
-            .map_err(|error| failure(error.into()))?;
-        let shaken = handshake(TokioIo::new(stream)).await;
-        let (sender, driver) = shaken.map_err(|error| failure(error.into()))?;
-        let driver = tokio::spawn(async move {
-            // The call that is on it hears of it too.
-            let _ended = driver.await;
-        });
+        })?;
         Ok(Self {
             call,
             sender,
-            _driver: AbortOnDropHandle::new(driver),
+            _driver: driver,
         })
     }
 
-    async fn exchange(&mut self) -> Result<Counted, Box<dyn std::error::Error + Send + Sync>> {
+    async fn exchange(&mut self) -> Result<Counted, Box<dyn Error + Send + Sync>> {
         let mut request = Request::new(Full::new(self.call.body.clone()));
         *request.method_mut() = Method::POST;
         request.headers_mut().clone_from(&self.call.headers);
@@ -175,6 +177,36 @@ impl Ask for Connection {
         };
         Ok((self, counted))
     }
+}
+
+type Driven = (SendRequest<Full<Bytes>>, AbortOnDropHandle<()>);
+
+async fn connect(
+    host: &str,
+    port: u16,
+    tls: Option<Arc<ClientConfig>>,
+) -> Result<Driven, Box<dyn Error + Send + Sync>> {
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
+    match tls {
+        None => start(stream).await,
+        Some(config) => {
+            let name = ServerName::try_from(host.to_owned())?;
+            start(TlsConnector::from(config).connect(name, stream).await?).await
+        }
+    }
+}
+
+/// HTTP/1.1 on a connection, and what moves its bytes.
+async fn start(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<Driven, Box<dyn Error + Send + Sync>> {
+    let (sender, driver) = handshake(TokioIo::new(stream)).await?;
+    let driver = tokio::spawn(async move {
+        // The call that is on it hears of it too.
+        let _ended = driver.await;
+    });
+    Ok((sender, AbortOnDropHandle::new(driver)))
 }
 
 fn headers(url: &Uri, token: Option<&str>) -> Result<HeaderMap, Failure> {

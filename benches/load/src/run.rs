@@ -124,7 +124,7 @@ async fn envoys(of: &Envoy) -> Result<Lanes, Failure> {
     let in_flight = of.load.in_flight as usize;
     let mut links = Vec::new();
     for seed in 0..connection_count(in_flight) {
-        let link = unary::Link::open_envoy(&of.nodes, &address, seed as u64).await?;
+        let link = unary::Link::open_envoy(of, &address, seed as u64).await?;
         links.push(Link::Unary(link));
     }
     Ok(Lanes {

@@ -6,14 +6,14 @@ use tonic::client::Grpc;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
-use crate::arguments::Nodes;
+use crate::arguments::{Envoy, Nodes};
 use crate::carrier::{Carrier, Flights, drive};
 use crate::failure::{Failure, line};
 use crate::lane::{Lane, Order};
 use crate::leader::{connect, open_epoch};
 use crate::tally::Counted;
 use crate::timer::Timer;
-use crate::wire::{Acquired, Answer, EncodedCodec, RateLimited, Writer};
+use crate::wire::{Acquired, Answer, Coded, EncodedCodec, RateLimited, Writer};
 
 const SHOULD_RATE_LIMIT: PathAndQuery =
     PathAndQuery::from_static("/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit");
@@ -40,6 +40,8 @@ struct Asking {
 enum Api {
     Native,
     Envoy,
+    /// The same, of which the code alone is looked at.
+    EnvoyCodes,
 }
 
 // === impl Link ===
@@ -54,12 +56,16 @@ impl Link {
 
     /// Opens a connection to a service of Envoy's API.
     pub(crate) async fn open_envoy(
-        nodes: &Nodes,
+        envoy: &Envoy,
         address: &str,
         seed: u64,
     ) -> Result<Self, Failure> {
-        let channel = connect(address, &nodes.tls).await?;
-        Self::new(channel, Writer::of_envoy(nodes.keys, seed), Api::Envoy)
+        let channel = connect(address, &envoy.nodes.tls).await?;
+        let api = match envoy.any_status {
+            false => Api::Envoy,
+            true => Api::EnvoyCodes,
+        };
+        Self::new(channel, Writer::of_envoy(envoy.nodes.keys, seed), api)
     }
 
     fn new(channel: Channel, writer: Writer, api: Api) -> Result<Self, Failure> {
@@ -87,12 +93,13 @@ impl Carrier for Asking {
         let (grpc, api, ordinal) = (self.grpc.clone(), self.api, order.ordinal);
         let message = match api {
             Api::Native => self.writer.acquire(order),
-            Api::Envoy => self.writer.should_rate_limit(),
+            Api::Envoy | Api::EnvoyCodes => self.writer.should_rate_limit(),
         };
         self.flights.begin(async move {
             let counted = match api {
                 Api::Native => ask::<Acquired>(grpc, message, ACQUIRE).await,
                 Api::Envoy => ask::<RateLimited>(grpc, message, SHOULD_RATE_LIMIT).await,
+                Api::EnvoyCodes => ask::<Coded>(grpc, message, SHOULD_RATE_LIMIT).await,
             };
             (ordinal, counted)
         });

@@ -88,6 +88,13 @@ pub(crate) struct RateLimited {
     statuses: Vec<DescriptorStatus>,
 }
 
+/// The same of a service that sends no status: which limits applied, nobody knows.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(crate) struct Coded {
+    #[prost(int32, tag = "1")]
+    overall_code: i32,
+}
+
 /// Whether a limit applied, and nothing of what is in it.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 struct DescriptorStatus {
@@ -278,18 +285,32 @@ impl Answer for RateLimited {
     /// Without a limit nothing was decided: the service does not know the domain.
     fn count(&self) -> Counted {
         let has_limit = |status: &DescriptorStatus| status.current_limit.is_some();
-        let mut counted = Counted::default();
-        match Code::try_from(self.overall_code) {
-            _ if !self.statuses.iter().any(has_limit) => {
+        match self.statuses.iter().any(has_limit) {
+            true => count_code(self.overall_code),
+            false => {
                 let complaint = format!("no current_limit: is the domain {BENCH_DOMAIN} there?");
-                return Counted::error(1, complaint);
+                Counted::error(1, complaint)
             }
-            Ok(Code::Ok) => counted.admitted = 1,
-            Ok(Code::OverLimit) => counted.denied = 1,
-            _ => return Counted::error(1, "an answer has no code"),
         }
-        counted
     }
+}
+
+// === impl Coded ===
+
+impl Answer for Coded {
+    fn count(&self) -> Counted {
+        count_code(self.overall_code)
+    }
+}
+
+fn count_code(code: i32) -> Counted {
+    let mut counted = Counted::default();
+    match Code::try_from(code) {
+        Ok(Code::Ok) => counted.admitted = 1,
+        Ok(Code::OverLimit) => counted.denied = 1,
+        _ => return Counted::error(1, "an answer has no code"),
+    }
+    counted
 }
 
 fn count(outcomes: &[Outcome], commands: u64) -> Counted {

@@ -112,7 +112,12 @@ fn what_cannot_be_measured_is_refused() {
         "native-stream --addr a:1 --in-flight 8192 --batch 8192 --secs 1 --keys 1".to_owned(),
         "http --addr http://a:1/ --in-flight 1000 --secs 1 --tool t".to_owned(),
         format!("{http} --addr a:1"),
+        format!("{http} --addr ftp://a:1/"),
         format!("{http} --addr https://a:1/"),
+        format!("{http} --addr http://a:1/ --ca f"),
+        format!("{http} --addr https://a:1/,http://b:1/ --ca f"),
+        format!("{http} --addr https://a:1/ --ca f --cert f"),
+        format!("native-unary {LEAST} --any-status"),
         format!("{http} --addr http://a:1/ --args 1"),
         "envoy --addr a:1".to_owned(),
     ] {
@@ -120,4 +125,11 @@ fn what_cannot_be_measured_is_refused() {
     }
     assert!(parse(&format!("native-unary {LEAST}")).is_ok());
     assert!(parse(&format!("{http} --addr http://a:1/")).is_ok());
+    assert!(
+        parse(&format!(
+            "{http} --addr https://a:1/ --ca f --cert f --key f"
+        ))
+        .is_ok()
+    );
+    assert!(parse(&format!("envoy {LEAST} --any-status")).is_ok());
 }

@@ -112,6 +112,28 @@ async fn an_answer_without_a_limit_is_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn answers_without_any_status_are_counted_where_that_is_asked_for() {
+    let node = Node::start(Mood::SendsNoStatus).await;
+    let line = |secs: &str| {
+        format!(
+            "envoy --addr {} --in-flight 4 --secs {secs} --keys 10 {SHORT}",
+            node.address
+        )
+    };
+    let run = load(&format!("{} --any-status", line("1"))).await;
+    agrees(&run, &node, 10 * u64::from(VALUE_MAX));
+    adds_up(&run);
+    let run = load(&line("0.2")).await;
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert_eq!(
+        (run.count("admitted"), run.count("denied")),
+        (0, 0),
+        "{run:?}"
+    );
+    assert!(run.complaints.contains("no current_limit"), "{run:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_open_loop_sends_exactly_what_is_due() {
     let node = Node::start(Mood::Decides).await;
     for (mode, rate, due) in [

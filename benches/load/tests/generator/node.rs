@@ -45,6 +45,8 @@ pub(crate) enum Mood {
     Decides,
     /// Says that its queue is full.
     IsOverloaded,
+    /// Decides by Envoy's API, and sends the code without any status.
+    SendsNoStatus,
     /// Ends the stream at the first message, and refuses requests.
     Breaks,
 }
@@ -152,7 +154,7 @@ impl Node {
     fn answer(&self, message: DecideRequest) -> Result<DecideResponse, Status> {
         let tag = message.tag;
         let result = match self.mood {
-            Mood::Decides => {
+            Mood::Decides | Mood::SendsNoStatus => {
                 let acked_seq = message.acked_seq;
                 let commands = message.into_commands();
                 let commands =
@@ -217,7 +219,7 @@ impl RateLimitService for Node {
         let is_known = request.domain == "bench" && entry.key == "key";
         let mut status = DescriptorStatus::default();
         status.set_code(Code::Ok);
-        if is_known && self.mood == Mood::Decides {
+        if is_known && matches!(self.mood, Mood::Decides | Mood::SendsNoStatus) {
             let used = shared.values.entry(entry.value.clone()).or_default();
             match *used < VALUE_MAX {
                 true => {
@@ -236,7 +238,10 @@ impl RateLimitService for Node {
         }
         Ok(Response::new(RateLimitResponse {
             overall_code: status.code,
-            statuses: vec![status],
+            statuses: match self.mood {
+                Mood::SendsNoStatus => Vec::new(),
+                _ => vec![status],
+            },
             ..Default::default()
         }))
     }

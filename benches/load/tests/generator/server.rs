@@ -10,8 +10,11 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
 /// A server that serves until the test ends.
 #[derive(Clone)]
@@ -20,6 +23,8 @@ pub(crate) struct Server {
     max: u64,
     /// Ends each connection after this many calls.
     calls_per_connection: Option<u64>,
+    /// `None`: plaintext.
+    tls: Option<TlsAcceptor>,
     shared: Arc<Shared>,
 }
 
@@ -34,18 +39,33 @@ struct Shared {
 
 impl Server {
     pub(crate) async fn start(max: u64, calls_per_connection: Option<u64>) -> Self {
+        Self::start_with("http", max, calls_per_connection, None).await
+    }
+
+    pub(crate) async fn secured(max: u64, config: ServerConfig) -> Self {
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        Self::start_with("https", max, None, Some(acceptor)).await
+    }
+
+    async fn start_with(
+        scheme: &str,
+        max: u64,
+        calls_per_connection: Option<u64>,
+        tls: Option<TlsAcceptor>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = Self {
-            url: format!("http://{}/mcp/demo", listener.local_addr().unwrap()),
+            url: format!("{scheme}://{}/mcp/demo", listener.local_addr().unwrap()),
             max,
             calls_per_connection,
+            tls,
             shared: Arc::default(),
         };
         let serving = server.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 serving.shared.connections.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(serving.clone().serve(TokioIo::new(stream)));
+                tokio::spawn(serving.clone().shake(stream));
             }
         });
         server
@@ -64,7 +84,20 @@ impl Server {
         self.shared.last.lock().unwrap().clone()
     }
 
-    async fn serve(self, stream: TokioIo<tokio::net::TcpStream>) {
+    async fn shake(self, stream: TcpStream) {
+        match self.tls.clone() {
+            None => self.serve(stream).await,
+            Some(tls) => {
+                // Who is not believed goes away.
+                if let Ok(stream) = tls.accept(stream).await {
+                    self.serve(stream).await;
+                }
+            }
+        }
+    }
+
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send) {
+        let stream = TokioIo::new(stream);
         let calls = AtomicU64::new(0);
         let (server, calls) = (&self, &calls);
         let service = service_fn(|request| async move {
