@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quotum_client::{Client, Config as ClientConfig};
-use quotum_gateway::session::{SessionKey, SessionKeys};
 use quotum_gateway::{Clock, Config, Gateway, Telemetry};
 use quotum_replica::clock::{Clock as _, RealClock};
 use quotum_telemetry::label::{Certificate, Listener};
@@ -36,9 +35,6 @@ mod registry;
 use counters::ClientCounters;
 use registry::RegistryCopy;
 
-/// The label of the one session key.
-const SESSION_KEY: &str = "k1";
-
 pub(crate) fn run(options: &arguments::Gateway, environment: &Environment) -> Result<(), Failure> {
     let settings = GatewaySettings::load(&options.config, environment)
         .map_err(|error| Failure::usage("the configuration is refused").because(&error))?;
@@ -64,7 +60,7 @@ async fn serve(settings: GatewaySettings, exit_with_stdin: bool) -> Result<(), F
         records: records.records(),
     };
     let gateway = Gateway::new(
-        config(&settings)?,
+        config(&settings),
         registry.snapshots(),
         ClientCounters::new(client.clone()),
         tls(&settings)?,
@@ -178,24 +174,18 @@ fn client(settings: &GatewaySettings, counters: &Option<Credentials>) -> Result<
         .map_err(|error| Failure::usage("counters").because(&error))
 }
 
-fn config(settings: &GatewaySettings) -> Result<Config, Failure> {
-    let key = SessionKey {
-        id: SESSION_KEY.to_owned(),
-        key: settings.master_key.clone(),
-    };
-    let session_keys = SessionKeys::new(vec![key])
-        .map_err(|error| Failure::usage("secret_key").because(&error))?;
-    Ok(Config {
+fn config(settings: &GatewaySettings) -> Config {
+    Config {
         hosts: settings.hosts.clone(),
         origins: settings.origins.clone(),
         master_key: settings.master_key.clone(),
-        session_keys,
+        session_keys: settings.session_keys.clone(),
         registry_staleness_max: settings.registry_staleness_max,
         drain_timeout: settings.drain_timeout,
         upstream_head_timeout: settings.upstream_head_timeout,
         open_requests_per_grant_max: settings.open_requests_per_grant_max,
         clock: Clock(Arc::new(|| RealClock.wall_ms())),
-    })
+    }
 }
 
 /// Upstreams over https must show a certificate of a public authority, or of one that the operator

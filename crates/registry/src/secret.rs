@@ -33,14 +33,18 @@ pub struct MasterKey {
     gateways: hmac::Key,
     credentials: SealingKey,
     sessions: SealingKey,
+    session_key_id: String,
 }
+
+/// As many bytes of the name of a key as tell the keys of one cluster apart.
+const SESSION_KEY_ID_BYTES: usize = 8;
 
 /// Why a text is no master key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MasterKeyError {
-    #[error("a master key is 32 bytes, written as 64 hexadecimal digits or in base64")]
+    #[error("a key is 32 bytes, written as 64 hexadecimal digits or in base64")]
     Malformed,
-    #[error("a master key of one repeated byte protects nothing: draw it at random")]
+    #[error("a key of one repeated byte protects nothing: draw it at random")]
     Trivial,
 }
 
@@ -67,6 +71,7 @@ impl MasterKey {
             return Err(MasterKeyError::Trivial);
         }
         let root = hkdf::Salt::new(hkdf::HKDF_SHA256, b"quotum master key 1").extract(bytes);
+        let id = derive(&root, b"quotum session key id 1");
         let hashing = |purpose| hmac::Key::new(hmac::HMAC_SHA256, &*derive(&root, purpose));
         Ok(Self {
             tokens: hashing(b"quotum token hash 1"),
@@ -74,6 +79,7 @@ impl MasterKey {
             gateways: hashing(b"quotum gateway token 1"),
             credentials: SealingKey::new(&derive(&root, b"quotum credential seal 1")),
             sessions: SealingKey::new(&derive(&root, b"quotum session seal 1")),
+            session_key_id: to_hex(&id[..SESSION_KEY_ID_BYTES]),
         })
     }
 
@@ -92,6 +98,11 @@ impl MasterKey {
     /// The key that seals what a gateway hands to clients, such as session ids.
     pub fn sessions(&self) -> &SealingKey {
         &self.sessions
+    }
+
+    /// A name of [`Self::sessions`] that tells nothing of the key: the same wherever the key is.
+    pub fn session_key_id(&self) -> &str {
+        &self.session_key_id
     }
 
     fn credentials(&self) -> &SealingKey {

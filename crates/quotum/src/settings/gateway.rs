@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use quotum_client::limits::DEADLINE_MAX;
 use quotum_gateway::Hosts;
+use quotum_gateway::session::SessionKeys;
 use quotum_registry::MasterKey;
 use rustls::pki_types::CertificateDer;
 
@@ -25,6 +26,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::list("counters"),
     Key::text("secret_key_file"),
     Key::text("secret_key").secret(),
+    Key::list("session_key_files"),
     Key::text("tls_cert_file"),
     Key::text("tls_key_file"),
     Key::text("counters_tls_ca_file"),
@@ -60,6 +62,8 @@ pub(crate) struct GatewaySettings {
     pub(crate) admin_listen: SocketAddr,
     pub(crate) counters: Vec<String>,
     pub(crate) master_key: Arc<MasterKey>,
+    /// What seals sessions and tasks, and what opens them.
+    pub(crate) session_keys: SessionKeys,
     /// How agents are served, if not in plaintext.
     pub(crate) tls: Option<TlsFiles>,
     /// How counter nodes are reached, if not in plaintext.
@@ -118,11 +122,13 @@ impl GatewaySettings {
             Some("") => return Err(settings.invalid("registry_cache", "this is no path")),
             path => path.map(PathBuf::from),
         };
+        let master_key = Arc::new(settings.master_key()?);
         Ok(Self {
             listen,
             admin_listen: settings.socket("admin_listen")?,
             counters,
-            master_key: Arc::new(settings.master_key()?),
+            session_keys: settings.session_keys(&master_key)?,
+            master_key,
             tls,
             counters_tls,
             name: name(&settings, environment)?,

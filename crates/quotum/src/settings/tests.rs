@@ -18,6 +18,7 @@ use crate::environment::Environment;
 use crate::files;
 
 mod options;
+mod session_keys;
 
 const SECRET: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 

@@ -26,8 +26,11 @@ pub(crate) fn both(text: &str) {
         }
     }
     let settings = read(text, gateway::KEYS, &environment);
-    // The one file that settings read themselves: no path that a fuzzer made up is opened.
-    if let Some(settings) = settings.filter(|one| one.text("upstream_ca_file").is_none()) {
+    // Files that settings read themselves: no path that a fuzzer made up is opened.
+    let reads_none = |one: &Settings| {
+        one.text("upstream_ca_file").is_none() && one.list("session_key_files").is_none()
+    };
+    if let Some(settings) = settings.filter(reads_none) {
         match GatewaySettings::of(settings, &environment) {
             Ok(settings) => hold_gateway(&settings),
             Err(error) => hold_error(text, &error),

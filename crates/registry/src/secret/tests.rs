@@ -60,6 +60,22 @@ fn a_malformed_or_trivial_master_key_is_refused() {
 }
 
 #[test]
+fn a_session_key_has_a_name_of_its_own_and_everywhere_the_same() {
+    let bytes: [u8; 32] = std::array::from_fn(|at| at as u8);
+    let mut other = bytes;
+    other[31] ^= 1;
+    let id = |bytes: &[u8; 32]| {
+        MasterKey::from_bytes(bytes)
+            .unwrap()
+            .session_key_id()
+            .to_owned()
+    };
+    assert_eq!(id(&bytes), id(&bytes));
+    assert_ne!(id(&bytes), id(&other));
+    assert!(id(&bytes).len() == 16 && id(&bytes).bytes().all(|byte| byte.is_ascii_hexdigit()));
+}
+
+#[test]
 fn the_hash_of_a_token_depends_on_the_master_key() {
     let other = MasterKey::from_text(&HEX.replace('f', "e")).unwrap();
     assert_ne!(key().token_hash(&token()), other.token_hash(&token()));
