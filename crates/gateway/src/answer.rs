@@ -98,7 +98,7 @@ pub fn refusal(refusal: &Refusal, caller: Caller<'_>) -> Response<Body> {
         Refusal::HttpMethodUnknown => set(ALLOW, "POST, GET, DELETE"),
         Refusal::PostOnly => set(ALLOW, "POST"),
         Refusal::UpstreamRefused(StatusCode::METHOD_NOT_ALLOWED) => set(ALLOW, "POST"),
-        Refusal::TooManyOpen => set(RETRY_AFTER, "1"),
+        Refusal::TooManyOpen | Refusal::NoRoom => set(RETRY_AFTER, "1"),
         Refusal::RegistryStale => set(RETRY_AFTER, "5"),
         _ => {}
     }
@@ -115,7 +115,7 @@ fn data_of(refusal: &Refusal) -> Option<serde_json::Value> {
             Some(json!({ "supported": supported, "requested": requested }))
         }
         Refusal::Json(error) => Some(json!({ "reason": error.to_string() })),
-        Refusal::TooManyOpen => Some(json!({ "retryAfterMs": 1_000 })),
+        Refusal::TooManyOpen | Refusal::NoRoom => Some(json!({ "retryAfterMs": 1_000 })),
         _ => None,
     }
 }

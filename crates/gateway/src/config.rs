@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use quotum_registry::{MasterKey, View};
 
+use crate::room::Room;
 use crate::session::SessionKeys;
 
 #[cfg(test)]
@@ -31,6 +32,8 @@ pub struct Config {
     pub upstream_head_timeout: Duration,
     /// Requests that one grant may have open, streams included.
     pub open_requests_per_grant_max: usize,
+    /// Where the bodies are that it holds.
+    pub room: Room,
     /// Tells the wall-clock time, against which grants expire.
     pub clock: Clock,
 }

@@ -8,7 +8,8 @@
 //!
 //! # Layout
 //! * [`server`]: the accept loop. [`pipeline`]: the order of the steps, which are
-//! * [`framing`], [`hygiene`], [`bearer`], [`open`]: the head of a request, its grant, its room;
+//! * [`framing`], [`hygiene`], [`bearer`], [`open`]: the head of a request, its grant, its place;
+//! * [`room`]: the bytes of bodies that are held;
 //! * [`json`], [`shape`], [`era`], [`session`], [`method`], [`task`]: what its message is;
 //! * [`decide`], [`denial`], [`record`]: whether a call may run, and what is told of it;
 //! * [`forward`], [`gate`]: sending it while its units hold;
@@ -42,6 +43,7 @@ pub mod pipeline;
 pub mod record;
 pub mod relay;
 pub mod reply;
+pub mod room;
 pub mod server;
 pub mod session;
 pub mod settle;

@@ -116,6 +116,16 @@ pub const UPSTREAM_SILENCE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Requests that one grant may have open on one gateway, streams included.
 pub const OPEN_REQUESTS_PER_GRANT_MAX: usize = 256;
 
+/// The bytes of bodies, requests and answers together, that a gateway holds at one time.
+pub const BUFFERED_BYTES_MAX: usize = 128 << 20;
+
+/// A grant may hold one of so many shares of that, so that no flood of one takes everybody's room.
+pub const ROOM_SHARES: usize = 2;
+
+/// The least room in which a share has space for the longest reply.
+pub const BUFFERED_BYTES_MIN: usize = ROOM_SHARES * REPLY_BYTES_MAX;
+const _: () = assert!(REPLY_BYTES_MAX >= BODY_BYTES_MAX && REPLY_BYTES_MAX >= EVENT_BYTES_MAX);
+
 /// Connections from clients.
 pub const CONNECTIONS_MAX: usize = 10_000;
 

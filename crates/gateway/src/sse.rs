@@ -76,6 +76,11 @@ impl Splitter {
         self.buffer.extend_from_slice(piece);
     }
 
+    /// The bytes that wait for the rest of their event, or to be asked for.
+    pub fn bytes_held(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// The next complete event, if there is one. What is left at the end of the stream is no event.
     pub fn next_event(&mut self) -> Result<Option<Event>, EventTooLarge> {
         let Some(end) = self.find_end() else {

@@ -48,6 +48,7 @@ pub enum Refusal {
     BodyTimeout,
     BodyBroken,
     TooManyOpen,
+    NoRoom,
     // The grant.
     TokenMissing,
     TokenInvalid,
@@ -60,7 +61,9 @@ pub enum Refusal {
     // The era.
     HeaderMismatch(&'static str),
     EnvelopeIncomplete,
-    VersionUnsupported { requested: String },
+    VersionUnsupported {
+        requested: String,
+    },
     LegacyVersionUnknown,
     EraMixed,
     ResponseInModern,
@@ -82,6 +85,8 @@ pub enum Refusal {
     UpstreamUnreachable,
     UpstreamTimeout,
     UpstreamUnreadable,
+    /// There is no room for its answer.
+    UpstreamNoRoom,
     UpstreamRefused(StatusCode),
 }
 
@@ -119,10 +124,12 @@ impl Refusal {
             | Self::BodyUnexpected
             | Self::BodyTimeout
             | Self::BodyBroken
-            | Self::TooManyOpen => self.http_row(),
+            | Self::TooManyOpen
+            | Self::NoRoom => self.http_row(),
             Self::UpstreamUnreachable
             | Self::UpstreamTimeout
             | Self::UpstreamUnreadable
+            | Self::UpstreamNoRoom
             | Self::UpstreamRefused(_) => self.upstream_row(),
             _ => self.message_row(),
         }
@@ -176,16 +183,25 @@ impl Refusal {
             Self::BodyUnexpected => (S::BAD_REQUEST, None, "this method takes no body"),
             Self::BodyTimeout => (S::REQUEST_TIMEOUT, None, "the request body came too slowly"),
             Self::BodyBroken => (S::BAD_REQUEST, None, "the request body broke off"),
+            Self::NoRoom => (
+                S::SERVICE_UNAVAILABLE,
+                Some(INTERNAL_ERROR),
+                "the gateway has no room for this body now",
+            ),
             _ => (
                 S::TOO_MANY_REQUESTS,
                 Some(TOO_MANY_REQUESTS),
                 "this grant has too many open requests",
             ),
         };
+        let stage = match self {
+            Self::NoRoom => Stage::Room,
+            _ => Stage::Http,
+        };
         Row {
             status,
             code,
-            stage: Some(Stage::Http),
+            stage: Some(stage),
             text,
         }
     }
@@ -339,16 +355,24 @@ impl Refusal {
                 StatusCode::GATEWAY_TIMEOUT,
                 "the MCP server did not answer in time",
             ),
+            Self::UpstreamNoRoom => (
+                StatusCode::BAD_GATEWAY,
+                "the gateway had no room for the MCP server's answer: the request may have run",
+            ),
             Self::UpstreamRefused(status) => (*status, "the MCP server refused the request"),
             _ => (
                 StatusCode::BAD_GATEWAY,
                 "the MCP server's answer cannot be used",
             ),
         };
+        let stage = match self {
+            Self::UpstreamNoRoom => Some(Stage::Room),
+            _ => None,
+        };
         Row {
             status,
             code: Some(INTERNAL_ERROR),
-            stage: None,
+            stage,
             text,
         }
     }
@@ -365,6 +389,7 @@ impl Refusal {
                 | Self::BodyUnexpected
                 | Self::BodyTimeout
                 | Self::BodyBroken
+                | Self::NoRoom
                 | Self::HeadTooLarge
         )
     }

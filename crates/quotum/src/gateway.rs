@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quotum_client::{Client, Config as ClientConfig};
+use quotum_gateway::room::Room;
 use quotum_gateway::{Clock, Config, Gateway, Telemetry};
 use quotum_replica::clock::{Clock as _, RealClock};
 use quotum_telemetry::label::{Certificate, Listener};
@@ -184,6 +185,7 @@ fn config(settings: &GatewaySettings) -> Config {
         drain_timeout: settings.drain_timeout,
         upstream_head_timeout: settings.upstream_head_timeout,
         open_requests_per_grant_max: settings.open_requests_per_grant_max,
+        room: Room::new(settings.buffered_bytes_max),
         clock: Clock(Arc::new(|| RealClock.wall_ms())),
     }
 }

@@ -360,6 +360,17 @@ impl Settings {
         Ok(usize::try_from(number).expect("a machine has 64 bits"))
     }
 
+    /// A number of bytes from `least` to `most`.
+    pub(crate) fn size(
+        &self,
+        key: &'static str,
+        least: usize,
+        most: usize,
+    ) -> Result<usize, SettingsError> {
+        let number = self.between(key, least as u64, most as u64)?;
+        Ok(usize::try_from(number).expect("a machine has 64 bits"))
+    }
+
     /// Writes every setting into the log, secrets redacted.
     pub(crate) fn log(&self) {
         for key in self.keys {

@@ -95,6 +95,8 @@ closed_label! {
         Era = "era",
         Session = "session",
         Method = "method",
+        /// The bytes of bodies that the gateway may hold.
+        Room = "room",
     }
 }
 

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::Response;
 use http::request::Parts;
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use quotum_registry::view::Grant;
@@ -26,6 +27,7 @@ use crate::limits::{BODY_BYTES_MAX, BODY_READ_TIMEOUT};
 use crate::method::{self, Extra, INITIALIZE, SUBSCRIPTIONS_LISTEN, TOOLS_CALL, TOOLS_LIST, Tasks};
 use crate::relay::reply::{Reply, SessionContext};
 use crate::relay::{Audience, Settling};
+use crate::room::{Gathered, NoRoom, Taken};
 use crate::session::Session;
 use crate::shape::{Message, classify};
 use crate::status::Refusal;
@@ -55,7 +57,7 @@ impl<C: Counters> Inner<C> {
         grant: &Arc<Grant>,
         label: &mut Method,
     ) -> Response<Body> {
-        let body = match read_body(body).await {
+        let body = match read_body(body, self.config.room.take(&grant.id)).await {
             Ok(body) => body,
             Err(refusal) => return self.refuse(&refusal, Caller::Unknown),
         };
@@ -77,8 +79,16 @@ impl<C: Counters> Inner<C> {
             Ok(opened) => opened,
             Err(refusal) => return self.refuse(&refusal, caller),
         };
+        let anew = opened
+            .body
+            .map(|body| self.config.room.hold(&grant.id, body));
+        let anew = match anew.transpose() {
+            Ok(anew) => anew,
+            Err(NoRoom) => return self.refuse(&Refusal::NoRoom, caller),
+        };
+        let bytes = anew.as_ref().unwrap_or(&body);
         // What was written anew is read anew: nothing is forwarded that was not checked.
-        let anew = opened.body.as_ref().map(|body| read_message(body));
+        let anew = anew.as_ref().map(|body| read_message(body));
         let message = match anew.unwrap_or(Ok(message)) {
             Ok(message) => message,
             Err(refusal) => return self.refuse(&refusal, Caller::Unknown),
@@ -89,7 +99,7 @@ impl<C: Counters> Inner<C> {
             message: &message,
             era,
             session,
-            body: opened.body.as_ref().unwrap_or(&body),
+            body: bytes,
             tasks: opened.ids,
             parsed_at,
         };
@@ -301,6 +311,7 @@ impl<C: Counters> Inner<C> {
                 known: self.known.clone(),
             },
             ending: self.ending(lasts),
+            room: self.config.room.take(&grant.id),
             settling,
             sessions: SessionContext {
                 keys: self.config.session_keys.clone(),
@@ -368,31 +379,28 @@ fn read_message(body: &[u8]) -> Result<Message<'_>, Refusal> {
 }
 
 /// Reads a body of bounded size in bounded time.
-async fn read_body(body: Incoming) -> Result<Bytes, Refusal> {
-    timeout(BODY_READ_TIMEOUT, read_frames(body))
+async fn read_body(body: Incoming, taken: Taken) -> Result<Bytes, Refusal> {
+    timeout(BODY_READ_TIMEOUT, read_frames(body, taken))
         .await
         .map_err(|_| Refusal::BodyTimeout)?
 }
 
-async fn read_frames(mut body: Incoming) -> Result<Bytes, Refusal> {
-    let mut first: Option<Bytes> = None;
-    let mut all = BytesMut::new();
+async fn read_frames(mut body: Incoming, taken: Taken) -> Result<Bytes, Refusal> {
+    let bytes_min = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if bytes_min > BODY_BYTES_MAX {
+        return Err(Refusal::BodyTooLarge);
+    }
+    let no_room = |NoRoom| Refusal::NoRoom;
+    let mut gathered = Gathered::new(taken, bytes_min).map_err(no_room)?;
     while let Some(frame) = body.frame().await {
         // Trailers are nobody's business.
         let Ok(data) = frame.map_err(|_| Refusal::BodyBroken)?.into_data() else {
             continue;
         };
-        let length = all.len() + first.as_ref().map_or(0, Bytes::len) + data.len();
-        if length > BODY_BYTES_MAX {
+        if gathered.bytes_held() + data.len() > BODY_BYTES_MAX {
             return Err(Refusal::BodyTooLarge);
         }
-        match first.take() {
-            None if all.is_empty() => first = Some(data),
-            before => {
-                all.extend_from_slice(&before.unwrap_or_default());
-                all.extend_from_slice(&data);
-            }
-        }
+        gathered.push(data).map_err(no_room)?;
     }
-    Ok(first.unwrap_or_else(|| all.freeze()))
+    Ok(gathered.finish().into_bytes())
 }

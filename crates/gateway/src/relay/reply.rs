@@ -1,8 +1,8 @@
 //! The head of an upstream's answer, and bodies that are read whole.
 
-use bytes::{Bytes, BytesMut};
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use http::{HeaderValue, Response, StatusCode};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::timeout;
@@ -14,15 +14,18 @@ use crate::answer::{self, Body, Caller};
 use crate::headers::{self, MCP_SESSION_ID, media_type};
 use crate::inspect::Inspector;
 use crate::limits::REPLY_BYTES_MAX;
+use crate::room::{Gathered, NoRoom, Taken, Whole};
 use crate::session::{Session, SessionKeys};
 use crate::settle::End;
-use crate::status::Refusal;
+use crate::status::{Refusal, Row};
 
 /// Everything that relaying one answer takes.
 pub struct Reply {
     pub inspector: Inspector,
     pub audience: Audience,
     pub ending: Ending,
+    /// What the answer takes of the gateway's room.
+    pub room: Taken,
     pub settling: Settling,
     pub sessions: SessionContext,
 }
@@ -89,11 +92,14 @@ impl Reply {
                     inspector,
                     audience,
                     ending,
+                    room,
                     settling,
                     sessions: SessionContext { keys, .. },
                 } = self;
                 let resumption = session.map(|session| Resumption { keys, session });
-                let relay = Relay::new(body, inspector, audience, ending, settling, resumption);
+                let relay = Relay::new(
+                    body, inspector, audience, ending, room, settling, resumption,
+                );
                 let mut response = Response::new(relay.into_body());
                 *response.status_mut() = status;
                 *response.headers_mut() = headers;
@@ -110,15 +116,19 @@ impl Reply {
         content: Content,
         body: Incoming,
     ) -> Response<Body> {
-        let Ok(bytes) = read_whole(body).await else {
-            self.settle_status(status);
-            return self.refuse(&Refusal::UpstreamUnreadable);
+        let whole = match read_whole(body, self.room.split(0)).await {
+            Ok(whole) => whole,
+            Err(refusal) => {
+                self.settle_status(status);
+                return self.refuse(&refusal);
+            }
         };
+        let bytes = &whole.bytes;
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if content != Content::Json || bytes.is_empty() {
             return self.relay_without_message(status, headers, bytes.is_empty());
         }
-        let inspected = self.audience.inspect(&mut self.inspector, &bytes);
+        let inspected = self.audience.inspect(&mut self.inspector, bytes);
         let Ok(inspected) = inspected else {
             self.settle_status(status);
             return self.refuse(&refusal_of(status));
@@ -129,7 +139,10 @@ impl Reply {
             }
             _ => self.settle_status(status),
         }
-        let bytes = inspected.text.map_or(bytes, Bytes::from);
+        let bytes = match inspected.text {
+            Some(text) => whole.replaced(text),
+            None => whole.into_bytes(),
+        };
         let mut response = Response::new(answer::full(bytes));
         *response.status_mut() = status;
         *response.headers_mut() = headers;
@@ -195,6 +208,14 @@ impl Reply {
     }
 
     fn refuse(&self, refusal: &Refusal) -> Response<Body> {
+        if let Row {
+            stage: Some(stage),
+            status,
+            ..
+        } = refusal.row()
+        {
+            self.settling.metrics.refused(stage, status.as_u16());
+        }
         let caller = match &self.inspector.id {
             Some(id) => Caller::Request(id),
             None => Caller::NoAnswer,
@@ -204,31 +225,27 @@ impl Reply {
 }
 
 /// Reads a body to its end, or gives up.
-async fn read_whole(mut body: Incoming) -> Result<Bytes, Refusal> {
-    let mut first = Bytes::new();
-    let mut all = BytesMut::new();
+async fn read_whole(mut body: Incoming, taken: Taken) -> Result<Whole, Refusal> {
+    let bytes_min = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if bytes_min > REPLY_BYTES_MAX {
+        return Err(Refusal::UpstreamUnreadable);
+    }
+    let no_room = |NoRoom| Refusal::UpstreamNoRoom;
+    let mut gathered = Gathered::new(taken, bytes_min).map_err(no_room)?;
     loop {
         let frame = timeout(SILENCE, body.frame())
             .await
-            .map_err(|_| Refusal::UpstreamTimeout)?;
+            .map_err(|_| Refusal::UpstreamUnreadable)?;
         let Some(frame) = frame else { break };
         let Ok(data) = frame.map_err(|_| Refusal::UpstreamUnreadable)?.into_data() else {
             continue;
         };
-        if first.len() + all.len() + data.len() > REPLY_BYTES_MAX {
+        if gathered.bytes_held() + data.len() > REPLY_BYTES_MAX {
             return Err(Refusal::UpstreamUnreadable);
         }
-        if first.is_empty() && all.is_empty() {
-            first = data;
-            continue;
-        }
-        if all.is_empty() {
-            all.extend_from_slice(&first);
-            first = Bytes::new();
-        }
-        all.extend_from_slice(&data);
+        gathered.push(data).map_err(no_room)?;
     }
-    Ok(if all.is_empty() { first } else { all.freeze() })
+    Ok(gathered.finish())
 }
 
 /// Whether a status means to the client what it means to the gateway. What an upstream says about

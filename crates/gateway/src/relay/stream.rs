@@ -14,6 +14,7 @@ use super::ending::{Ending, Standing};
 use super::{Audience, SILENCE, Settling};
 use crate::answer::{self, Body};
 use crate::inspect::Inspector;
+use crate::room::Taken;
 use crate::session::{Session, SessionKeys};
 use crate::settle::End;
 use crate::sse::{Event, EventTooLarge, Splitter, encode_message};
@@ -28,6 +29,8 @@ pub struct Relay {
     pub inspector: Inspector,
     pub audience: Audience,
     pub ending: Ending,
+    /// What the part of the stream that is held takes of the gateway's room.
+    pub room: Taken,
     pub settling: Settling,
     pub resumption: Option<Resumption>,
     state: State,
@@ -58,6 +61,7 @@ impl Relay {
         inspector: Inspector,
         audience: Audience,
         ending: Ending,
+        room: Taken,
         settling: Settling,
         resumption: Option<Resumption>,
     ) -> Self {
@@ -67,6 +71,7 @@ impl Relay {
             inspector,
             audience,
             ending,
+            room,
             settling,
             resumption,
             state: State::Open,
@@ -89,7 +94,10 @@ impl Relay {
         let mut silent_until = Instant::now() + SILENCE;
         while self.state != State::Ended {
             match self.take_events() {
-                Ok(Some(piece)) => return Some(piece),
+                Ok(Some(piece)) => {
+                    let given = self.room.split(self.splitter.bytes_held());
+                    return Some(given.carry(piece));
+                }
                 Ok(None) => {}
                 Err(EventTooLarge) => {
                     self.state = State::Damaged;
@@ -108,6 +116,9 @@ impl Relay {
                         // Trailers end here.
                         if let Ok(data) = frame.into_data() {
                             self.splitter.push(&data);
+                            if self.room.resize(self.splitter.bytes_held()).is_err() {
+                                return self.end_for_room();
+                            }
                         }
                     }
                     Ok(None | Some(Err(_))) | Err(_) => return self.end(),
@@ -185,14 +196,30 @@ impl Relay {
         }
     }
 
+    /// Ends the stream because the gateway cannot hold the event that is coming.
+    fn end_for_room(&mut self) -> Option<Bytes> {
+        let row = Refusal::UpstreamNoRoom.row();
+        if let Some(stage) = row.stage {
+            self.settling.metrics.refused(stage, row.status.as_u16());
+        }
+        self.state = match self.state {
+            State::Answered => State::Answered,
+            _ => State::Damaged,
+        };
+        self.end_telling(row.text)
+    }
+
     /// Ends the stream. A client whose answer was held back is told so; one whose stream broke off
     /// may resume it.
     fn end(&mut self) -> Option<Bytes> {
+        self.end_telling(Refusal::UpstreamUnreadable.row().text)
+    }
+
+    fn end_telling(&mut self, text: &str) -> Option<Bytes> {
         let damaged = self.state == State::Damaged;
         self.state = State::Ended;
         self.settling.settle(End::Unknown);
         let id = self.inspector.id.as_deref().filter(|_| damaged)?;
-        let text = Refusal::UpstreamUnreadable.row().text;
         Some(encode_message(&answer::error_text(
             id,
             INTERNAL_ERROR,

@@ -39,6 +39,8 @@ fn every_refusal_of_a_message_carries_a_code_and_is_no_success_by_accident() {
         (Refusal::HeadTooLarge, 431, None),
         (Refusal::BodyTimeout, 408, None),
         (Refusal::TooManyOpen, 429, Some(TOO_MANY_REQUESTS)),
+        (Refusal::NoRoom, 503, Some(INTERNAL_ERROR)),
+        (Refusal::UpstreamNoRoom, 502, Some(INTERNAL_ERROR)),
         (Refusal::UpstreamUnreachable, 502, Some(INTERNAL_ERROR)),
         (Refusal::UpstreamTimeout, 504, Some(INTERNAL_ERROR)),
         (Refusal::UpstreamUnreadable, 502, Some(INTERNAL_ERROR)),

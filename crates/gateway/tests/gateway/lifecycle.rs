@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::client::{PATIENCE, read_until};
+use crate::support::client::{PATIENCE, read_until, until};
 use crate::support::upstream::{Body, open_stream, succeed, text};
 use crate::support::{Ask, Rig, RigBuilder, Scripted, Upstream};
 
@@ -46,17 +46,6 @@ async fn waiting() -> (CancellationToken, CancellationToken, Upstream) {
     })
     .await;
     (released, dropped, upstream)
-}
-
-async fn until(condition: impl Fn() -> bool) {
-    let met = async {
-        while !condition() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, met)
-        .await
-        .expect("it happens");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod browsers;
 mod calls;
 mod channels;
 mod lifecycle;
+mod rooms;
 mod sessions;
 mod smuggling;
 mod support;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use quotum_client::limits::DEADLINE_MAX;
 use quotum_gateway::Hosts;
+use quotum_gateway::limits::BUFFERED_BYTES_MIN;
 use quotum_gateway::session::SessionKeys;
 use quotum_registry::MasterKey;
 use rustls::pki_types::CertificateDer;
@@ -42,6 +43,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::integer("decision_deadline_ms").or("2000"),
     Key::integer("upstream_head_timeout_ms").or("300000"),
     Key::integer("open_requests_per_grant_max").or("256"),
+    Key::integer("buffered_bytes_max").or("134217728"),
     Key::integer("connections_max").or("10000"),
     Key::integer("connections_per_ip_max").or("10000"),
     Key::integer("leave_delay_ms").or("3000"),
@@ -52,6 +54,8 @@ pub(crate) const KEYS: &[Key] = &[
 
 /// The most of anything that a gateway counts.
 const OPEN_MAX: u64 = 1_000_000;
+/// The most bytes of bodies that make sense on one machine.
+const BUFFERED_BYTES_LIMIT: usize = 64 << 30;
 /// The longest name of a gateway.
 const NAME_BYTES_MAX: usize = 128;
 
@@ -79,6 +83,7 @@ pub(crate) struct GatewaySettings {
     pub(crate) decision_deadline: Duration,
     pub(crate) upstream_head_timeout: Duration,
     pub(crate) open_requests_per_grant_max: usize,
+    pub(crate) buffered_bytes_max: usize,
     pub(crate) connections_max: usize,
     pub(crate) connections_per_ip_max: usize,
     /// How long it goes on to accept after it said that it is leaving.
@@ -140,6 +145,11 @@ impl GatewaySettings {
             decision_deadline: millis("decision_deadline_ms", 1, deadline_max)?,
             upstream_head_timeout: millis("upstream_head_timeout_ms", 1, SETTING_MS_MAX)?,
             open_requests_per_grant_max: count("open_requests_per_grant_max")?,
+            buffered_bytes_max: settings.size(
+                "buffered_bytes_max",
+                BUFFERED_BYTES_MIN,
+                BUFFERED_BYTES_LIMIT,
+            )?,
             connections_max: count("connections_max")?,
             connections_per_ip_max: count("connections_per_ip_max")?,
             leave_delay: millis("leave_delay_ms", 0, SETTING_MS_MAX)?,

@@ -162,6 +162,7 @@ registry_staleness_max_s = 60
 decision_deadline_ms = 500
 upstream_head_timeout_ms = 1000
 open_requests_per_grant_max = 5
+buffered_bytes_max = 33554432
 connections_max = 6
 leave_delay_ms = 0
 drain_timeout_ms = 7
@@ -186,6 +187,7 @@ log_format = \"text\"
         (5, 6)
     );
     assert_eq!(settings.leave_delay, Duration::ZERO);
+    assert_eq!(settings.buffered_bytes_max, 32 << 20);
     assert_eq!(settings.drain_timeout, Duration::from_millis(7));
     assert_eq!(settings.logging.filter, "warn");
 }
@@ -202,6 +204,15 @@ fn the_defaults_of_a_gateway_are_those_of_its_crates() {
     assert_eq!(settings.connections_max, gateway_limits::CONNECTIONS_MAX);
     let open_max = gateway_limits::OPEN_REQUESTS_PER_GRANT_MAX;
     assert_eq!(settings.open_requests_per_grant_max, open_max);
+    let bytes_max = gateway_limits::BUFFERED_BYTES_MAX;
+    assert_eq!(settings.buffered_bytes_max, bytes_max);
+    let text = load_gateway("buffered_bytes_max = 33554431\n", &environment)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        text.contains("line 6: `buffered_bytes_max`: use 33554432 to "),
+        "{text}"
+    );
     assert_eq!(settings.drain_timeout, gateway_limits::DRAIN_TIMEOUT);
     assert_eq!(settings.hosts, Hosts::Any);
     assert!(

@@ -17,6 +17,8 @@ use tokio::sync::watch;
 use super::*;
 use crate::config::{Clock, Snapshot};
 use crate::known::KnownTools;
+use crate::limits::BUFFERED_BYTES_MIN;
+use crate::room::Room;
 
 const EVENT: &str = ": still here\n\n";
 
@@ -101,7 +103,8 @@ fn relay(upstream: Incoming, snapshots: watch::Receiver<Snapshot>) -> Relay {
         metrics: GatewayMetrics::new(&Exposition::new(&build)),
         shard: None,
     };
-    Relay::new(upstream, inspector, audience, ending, settling, None)
+    let room = Room::new(BUFFERED_BYTES_MIN).take(&audience.grant.id);
+    Relay::new(upstream, inspector, audience, ending, room, settling, None)
 }
 
 #[tokio::test(start_paused = true)]

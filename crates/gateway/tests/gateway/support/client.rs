@@ -186,6 +186,18 @@ fn unchunk(mut body: &str) -> String {
     whole
 }
 
+/// Waits until it is so.
+pub(crate) async fn until(condition: impl Fn() -> bool) {
+    let met = async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, met)
+        .await
+        .expect("it happens");
+}
+
 /// Reads until `wanted` has come; `None`: the connection ended first.
 pub(crate) async fn read_until(stream: &mut TcpStream, wanted: &str) -> Option<String> {
     let mut text = String::new();

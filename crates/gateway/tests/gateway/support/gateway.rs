@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use quotum_gateway::room::Room;
 use quotum_gateway::session::{SessionKey, SessionKeys};
-use quotum_gateway::{Clock, Config, Gateway, Hosts, Snapshot, Telemetry};
+use quotum_gateway::{Clock, Config, Gateway, Hosts, Snapshot, Telemetry, limits};
 use quotum_registry::command::CredentialChange;
 use quotum_registry::grant::GrantSpec;
 use quotum_registry::name::{GrantId, GrantName, Name};
@@ -35,6 +36,7 @@ pub(crate) struct RigBuilder {
     drain: Duration,
     head_timeout: Duration,
     open_max: usize,
+    room: Room,
     age: Duration,
     roots: RootCertStore,
     tasks: bool,
@@ -103,6 +105,7 @@ impl Default for RigBuilder {
             drain: Duration::from_secs(20),
             head_timeout: Duration::from_secs(30),
             open_max: 64,
+            room: Room::new(limits::BUFFERED_BYTES_MAX),
             age: Duration::ZERO,
             roots: RootCertStore::empty(),
             tasks: false,
@@ -140,6 +143,12 @@ impl RigBuilder {
 
     pub(crate) fn open_max(mut self, open_max: usize) -> Self {
         self.open_max = open_max;
+        self
+    }
+
+    /// Where the bodies are that it holds.
+    pub(crate) fn room(mut self, room: &Room) -> Self {
+        self.room = room.clone();
         self
     }
 
@@ -225,6 +234,7 @@ impl RigBuilder {
             drain_timeout: self.drain,
             upstream_head_timeout: self.head_timeout,
             open_requests_per_grant_max: self.open_max,
+            room: self.room.clone(),
             clock: Clock(Arc::new(move || now_ms.load(Ordering::SeqCst))),
         }
     }
