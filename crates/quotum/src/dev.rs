@@ -32,6 +32,8 @@ mod children;
 mod config;
 mod data;
 mod report;
+#[cfg(test)]
+mod tests;
 
 use children::{Child, Children};
 use data::Data;
@@ -126,6 +128,20 @@ async fn serve(
     result
 }
 
+/// What `working` gives if it is there by the deadline; else that `what` is so.
+async fn in_time<T>(
+    deadline: Instant,
+    what: &str,
+    working: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let worked = tokio::time::timeout_at(deadline, working).await;
+    worked.unwrap_or_else(|_| {
+        let seconds = DEV_READY_MAX.as_secs();
+        let failure = Failure::failed(format!("after {seconds} s {what}"));
+        Err(failure.next("see the logs of the counter nodes in the data directory"))
+    })
+}
+
 /// Starts everything, tells where it is, and then watches the processes for ever.
 async fn work(
     plan: &Plan<'_>,
@@ -156,9 +172,11 @@ async fn work(
     let token = secrets::admin_token(data.admin_token())
         .map_err(|error| Failure::failed("the admin token").because(&error))?;
     let cluster = Cluster::new(nodes.collect(), None, &token)?;
-    let revision = bootstrap::run(&cluster, data, upstream, &plan.policy).await?;
+    let working = bootstrap::run(&cluster, data, upstream, &plan.policy);
+    let what = "the registry has no server, policy and grants yet";
+    let revision = in_time(deadline, what, working).await?;
     children::until_ready(&mut children.gateways, deadline).await?;
-    wait::until_served(&cluster, revision).await?;
+    wait::until_served_by(&cluster, revision, deadline).await?;
     report::show(plan, data, upstream, children, format)?;
     loop {
         for ended in children.ended() {

@@ -6,10 +6,10 @@
 //! that live are listed elsewhere, with what they serve.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use indicatif::ProgressBar;
 use quotum_api::registry::{GatewaysRequest, GatewaysResponse};
+use tokio::time::{Instant, timeout_at};
 
 use super::reach::Cluster;
 use crate::failure::Failure;
@@ -33,15 +33,27 @@ struct Progress {
 
 /// Returns when every live gateway serves `revision`, with their number.
 pub(crate) async fn until_served(cluster: &Cluster, revision: u64) -> Result<usize, Failure> {
+    until_served_by(cluster, revision, Instant::now() + WAIT_MAX).await
+}
+
+/// The same with a deadline.
+pub(crate) async fn until_served_by(
+    cluster: &Cluster,
+    revision: u64,
+    deadline: Instant,
+) -> Result<usize, Failure> {
     // Drawn on a terminal only.
     let spinner = ProgressBar::new_spinner();
     spinner.enable_steady_tick(2 * LOOK_EVERY);
-    let begun = Instant::now();
     loop {
         let answer = cluster.registry(GatewaysRequest {}, |mut client, request| async move {
             client.gateways(request).await
         });
-        let progress = Progress::of(answer.await?, revision);
+        let Ok(answer) = timeout_at(deadline, answer).await else {
+            spinner.finish_and_clear();
+            return Err(Progress::unknown(revision));
+        };
+        let progress = Progress::of(answer?, revision);
         if progress.is_done() {
             spinner.finish_and_clear();
             if let Some(text) = progress.note() {
@@ -49,7 +61,7 @@ pub(crate) async fn until_served(cluster: &Cluster, revision: u64) -> Result<usi
             }
             return Ok(progress.gateways);
         }
-        if begun.elapsed() >= WAIT_MAX {
+        if Instant::now() >= deadline {
             spinner.finish_and_clear();
             return Err(progress.failure(revision));
         }
@@ -109,6 +121,13 @@ impl Progress {
             "{nodes}: gateways that watched there have had {} s to find another node",
             SILENT_NODE_MS_MIN / 1_000
         ))
+    }
+
+    /// No node has said how far they are.
+    fn unknown(revision: u64) -> Failure {
+        let text = "the change is made, but no node says which gateways serve revision";
+        Failure::failed(format!("{text} {revision}"))
+            .next("`quotum cluster status` shows who is missing")
     }
 
     fn failure(&self, revision: u64) -> Failure {

@@ -1,7 +1,8 @@
 //! The processes of a cluster: started, watched, ended. None is started again.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
@@ -90,7 +91,6 @@ impl Child {
         let failed = |error: io::Error| {
             Failure::failed(format!("{} cannot be started", start.name)).because(&error)
         };
-        let open = |path: &Path| File::options().create(true).append(true).open(path);
         let mut command = Command::new(&start.program);
         command
             .args(&start.arguments)
@@ -128,6 +128,17 @@ impl Child {
         Failure::failed(format!("{} {what}: {}", self.start.name, tail.join(" | ")))
             .next(format!("see {}", self.log.display()))
     }
+}
+
+/// A log that only its owner can read, also where it is from a start before.
+fn open(path: &Path) -> io::Result<File> {
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    Ok(file)
 }
 
 /// Waits until all of them are ready.

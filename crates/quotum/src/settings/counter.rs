@@ -59,8 +59,9 @@ pub(crate) const KEYS: &[Key] = &[
     Key::text("log_format").or("json"),
 ];
 
-/// The largest segment, and the most counters, that make sense on one machine.
-const SEGMENT_BYTES_MAX: u64 = 4 << 30;
+/// The largest segment: it is read whole at a start, and its offsets have 32 bits.
+const SEGMENT_BYTES_MAX: u64 = 1 << 30;
+/// The most counters that make sense on one machine.
 const COUNTERS_MAX: u64 = 1_000_000_000;
 /// The most connections of a port.
 const CONNECTIONS_MAX: u64 = 1_000_000;
@@ -169,7 +170,7 @@ fn node(
     let feature_level = settings.between("feature_level_max", 1, u64::from(FEATURE_LEVEL))?;
     let counters_max = settings.between("counters_max", 1, COUNTERS_MAX)?;
     let tenant_counters_max = settings.between("tenant_counters_max", 1, COUNTERS_MAX)?;
-    let most = SEGMENT_BYTES_MAX;
+    let segment_bytes = settings.between("segment_bytes", SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX)?;
     Ok(NodeConfig {
         id,
         member: Member {
@@ -185,7 +186,7 @@ fn node(
         },
         log: LogConfig {
             durability,
-            segment_bytes: settings.between("segment_bytes", SEGMENT_BYTES_MIN, most)?,
+            segment_bytes,
         },
         timings: timings(settings)?,
         feature_level: u32::try_from(feature_level).expect("it is at most FEATURE_LEVEL"),

@@ -290,6 +290,10 @@ fn a_wrong_value_is_told_with_where_it_comes_from() {
             "line 7: `advertise`: \"a:1\" is no host",
         ),
         ("log_format = \"xml\"\n", "line 7: `log_format`"),
+        (
+            "segment_bytes = 1073741825\n",
+            "line 7: `segment_bytes`: use 65536 to 1073741824, not 1073741825",
+        ),
         ("node_id = -1\n", "line 7: `node_id` must be a whole number"),
         ("admin_token = \"x\"\n", "line 7: `admin_token` is a secret"),
     ];
