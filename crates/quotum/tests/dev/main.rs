@@ -2,6 +2,7 @@
 
 mod cluster;
 mod denials;
+mod flood;
 mod nodes;
 
 use std::fs;

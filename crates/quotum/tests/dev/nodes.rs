@@ -12,10 +12,40 @@ use crate::cluster::until;
 const SECRET: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const NODES: usize = 3;
 /// Unoptimized, on a busy machine.
-const START_MAX: Duration = Duration::from_secs(45);
+pub(crate) const START_MAX: Duration = Duration::from_secs(45);
 
 /// A node, killed when this is dropped.
-struct Node(Child);
+pub(crate) struct Node(Child);
+
+impl Node {
+    /// Starts one of as many as `peers` are, with more settings in its environment.
+    pub(crate) fn start(
+        folder: &Path,
+        ports: &[u16; 3],
+        peers: &str,
+        settings: &[(&str, String)],
+    ) -> Self {
+        let [client, peer, admin] = ports.map(|port| format!("127.0.0.1:{port}"));
+        let expect = peers.split(',').count().to_string();
+        let log = folder.join(format!("{}.log", ports[0]));
+        let child = quotum()
+            .args(["counter", "--bootstrap-expect", &expect, "--peers", peers])
+            .args(["--advertise", "localhost", "--exit-with-stdin", "--data"])
+            .arg(folder.join(ports[0].to_string()))
+            .args(["--listen", &client, "--peer-listen", &peer])
+            .args(["--admin-listen", &admin])
+            .envs(settings.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(log).unwrap())
+            .spawn();
+        Self(child.unwrap())
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+}
 
 impl Drop for Node {
     fn drop(&mut self) {
@@ -34,33 +64,18 @@ fn quotum() -> Command {
 }
 
 /// Ports that nobody listens on: all are held until the last is drawn.
-fn free_ports<const N: usize>() -> [u16; N] {
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     let held: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
     held.map(|listener| listener.local_addr().unwrap().port())
-}
-
-fn start(folder: &Path, ports: &[u16], peers: &str) -> Node {
-    let socket = |port: usize| format!("127.0.0.1:{}", ports[port]);
-    let expect = NODES.to_string();
-    let log = folder.join(format!("{}.log", ports[0]));
-    let child = quotum()
-        .args(["counter", "--bootstrap-expect", &expect, "--peers", peers])
-        .args(["--advertise", "localhost", "--exit-with-stdin", "--data"])
-        .arg(folder.join(ports[0].to_string()))
-        .args(["--listen", &socket(0), "--peer-listen", &socket(1)])
-        .args(["--admin-listen", &socket(2)])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(std::fs::File::create(log).unwrap())
-        .spawn();
-    Node(child.unwrap())
 }
 
 #[test]
 fn nodes_start_a_cluster_by_their_command_lines_alone() {
     let folder = tempfile::tempdir().unwrap();
     let drawn: [u16; 3 * NODES] = free_ports();
-    let ports: Vec<&[u16]> = drawn.chunks(3).collect();
+    let (ports, []) = drawn.as_chunks::<3>() else {
+        panic!("three for each")
+    };
     let peers: Vec<String> = ports
         .iter()
         .map(|ports| format!("localhost:{}", ports[1]))
@@ -68,7 +83,7 @@ fn nodes_start_a_cluster_by_their_command_lines_alone() {
     let peers = peers.join(",");
     let _nodes: Vec<Node> = ports
         .iter()
-        .map(|ports| start(folder.path(), ports, &peers))
+        .map(|ports| Node::start(folder.path(), ports, &peers, &[]))
         .collect();
     let address = format!("127.0.0.1:{}", ports[0][0]);
     let mut told = Value::Null;
