@@ -28,6 +28,7 @@ mod readme;
 mod registry;
 mod restart;
 mod sdks;
+mod talk;
 mod tls;
 mod whatsapp;
 
@@ -69,6 +70,11 @@ fn scenarios() -> Vec<Scenario> {
             sdks::every_client_works_with_a_server_that_sends_messages,
             SDKS
         ),
+        scenario!(
+            talk::what_a_server_says_and_asks_while_a_tool_runs_passes,
+            SDKS
+        ),
+        scenario!(talk::a_session_that_was_ended_is_not_found, SERVED),
         scenario!(
             https::a_server_with_a_private_certificate_needs_its_authority,
             SERVED

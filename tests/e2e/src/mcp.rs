@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::ensure;
@@ -163,6 +163,13 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Ends the session, and tells the status of the answer.
+    pub async fn end(&self) -> Result<StatusCode> {
+        let headers = self.headers("", &Value::Null)?;
+        let ended = self.http.send(Method::DELETE, &self.url, &headers, "");
+        Ok(ended.await?.status)
     }
 
     async fn notify(&self, method: &str) -> Result {

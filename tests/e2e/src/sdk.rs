@@ -43,6 +43,9 @@ pub struct Call {
     pub is_error: bool,
     pub text: String,
     pub meta: Value,
+    /// What the server said while the tool ran: its progress, and what it logged. Our own client
+    /// does not listen.
+    pub said: Vec<String>,
 }
 
 // === impl Sdk ===
@@ -138,6 +141,7 @@ async fn plain(bench: &Bench, url: &str, token: &str, calls: &[(&str, Value)]) -
             is_error,
             text,
             meta,
+            said: Vec::new(),
         });
     }
     let negotiated = match session.era() {
