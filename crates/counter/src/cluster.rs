@@ -5,7 +5,7 @@ use std::pin::Pin;
 use futures_util::{Stream, StreamExt};
 use quotum_api::cluster as wire;
 use quotum_api::cluster::cluster_server::{Cluster, ClusterServer};
-use quotum_replica::node::{GroupStatus, Health, MemberError, Standing};
+use quotum_replica::node::{GroupStatus, Health, Joining, MemberError, Standing};
 use quotum_replica::{Member, Node};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -81,9 +81,11 @@ fn refused(error: MemberError) -> Status {
     let text = error.to_string();
     match error {
         // Another node knows more.
-        MemberError::Unreachable { .. } | MemberError::NoLeader(_) | MemberError::NoCluster => {
-            Status::unavailable(text)
-        }
+        MemberError::Unreachable { .. }
+        | MemberError::NoLeader(_)
+        | MemberError::NoCluster
+        | MemberError::Stopped => Status::unavailable(text),
+        MemberError::Late(_) => Status::deadline_exceeded(text),
         MemberError::UnknownNode(_) | MemberError::UnknownShard(_) => Status::not_found(text),
         _ => Status::failed_precondition(text),
     }
@@ -129,8 +131,15 @@ impl Cluster for ClusterService {
     ) -> Result<Response<wire::AddResponse>, Status> {
         self.tokens.admin(request.metadata())?;
         let address = request.into_inner().peer_address;
-        let node = self.node.add(&address).await.map_err(refused)?;
-        Ok(Response::new(wire::AddResponse { node }))
+        let added = self.node.add(&address).await.map_err(refused)?;
+        let joining = |joining: Joining| wire::Joining {
+            shard: joining.shard.to_string(),
+            behind: joining.behind,
+        };
+        Ok(Response::new(wire::AddResponse {
+            node: added.node,
+            joining: added.joining.into_iter().map(joining).collect(),
+        }))
     }
 
     async fn remove(

@@ -29,6 +29,19 @@ pub const WRITER_QUEUE_MAX: usize = 65_536;
 /// The most bytes that the writer puts into one write.
 pub const WRITE_BYTES_MAX: usize = 8 << 20;
 
+/// How many entries a node that joins may be behind its leader, on its disk and applied, when it
+/// gets its vote.
+pub const JOINING_LAG_MAX: u64 = 500;
+
+/// How long one change of a group's members may take.
+pub const CHANGE_DEADLINE: Duration = Duration::from_secs(8);
+
+/// The same, at another node: it tells first.
+pub const CHANGE_ANSWER_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a node that adds another waits for its votes before it tells how far it is.
+pub const ADD_WAIT: Duration = Duration::from_secs(1);
+
 /// The most shards of a cluster.
 pub const SHARDS_MAX: u32 = 64;
 

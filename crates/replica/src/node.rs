@@ -1,8 +1,8 @@
 //! One node: its identity, its groups, its peers, and the tasks that belong to it.
 //!
 //! # Layout
-//! * `identity`, `founding`, `members`: who it is, and who belongs together. `level`: what all of
-//!   them know. * `clocks`: the reference clock. `upkeep`: snapshots. `backup`: all of a cluster.
+//! * `identity`, `founding`, `members`, `joining`: who it is, and who belongs together. `level`:
+//!   what all of them know. * `clocks`: the reference clock. `upkeep`: snapshots. `backup`: all of a cluster.
 //! * `health`, `status`, `watchers`: what it tells.
 
 use std::collections::BTreeMap;
@@ -35,6 +35,7 @@ mod clocks;
 mod founding;
 mod health;
 mod identity;
+mod joining;
 mod level;
 mod members;
 mod status;
@@ -46,6 +47,7 @@ mod watchers;
 pub use backup::Saved;
 pub use health::{Health, Standing};
 pub use identity::IdentityError;
+pub use joining::{Added, Joining};
 pub use members::MemberError;
 pub use status::{GroupStatus, Status};
 
@@ -368,6 +370,8 @@ impl Node {
         self.spawn(async move { node.keep_log_short().await });
         let node = self.clone();
         self.spawn(async move { node.keep_level().await });
+        let node = self.clone();
+        self.spawn(async move { node.keep_members().await });
     }
 
     /// Runs a task that ends with the node.
@@ -474,7 +478,6 @@ fn raft_config(timings: Timings) -> Result<Arc<Config>, NodeError> {
         election_timeout_max: ms(timings.election_max),
         install_snapshot_timeout: 30_000,
         max_payload_entries: 4_096,
-        replication_lag_threshold: 1_000_000,
         snapshot_policy: SnapshotPolicy::Never,
         // See `upkeep`.
         max_in_snapshot_log_to_keep: u64::MAX,

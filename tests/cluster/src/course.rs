@@ -199,18 +199,16 @@ impl<'a> Course<'a> {
         self.add(&address).await
     }
 
-    /// Waits until a node says that it has installed a snapshot of the counters, and records it.
-    pub async fn fed_by_snapshot(&mut self, number: u8) -> Result {
+    /// A node that was added and votes has said before that it installed a snapshot of the counters:
+    /// records it.
+    pub fn was_fed_by_snapshot(&mut self, number: u8) -> Result {
         let node = self.cluster.node(number);
-        let what = format!("{} to install a snapshot", node.name());
         let said = "a snapshot is installed shard=0 index=";
-        let index = poll::until(&what, HEAL_MAX, async || {
-            let log = node.log()?;
-            let rest = log.split_once(said).map(|(_, rest)| rest);
-            let index = rest.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
-            Ok(index)
-        })
-        .await?;
+        let log = node.log()?;
+        let rest = log.split_once(said).map(|(_, rest)| rest);
+        let index = rest.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+        let silent = || Failure::new(format!("{} votes without a snapshot", node.name()));
+        let index = index.ok_or_else(silent)?;
         self.recorder.note(What::Snapshot {
             node: number.into(),
             shard: 0,

@@ -1,6 +1,8 @@
 //! A cluster made node by node with the commands, under load all the while: what was counted stays
 //! counted, whoever joins, leaves or dies.
 
+use std::time::Instant;
+
 use quotum_e2e::bench::Bench;
 use quotum_e2e::drip::Drip;
 use quotum_e2e::ensure;
@@ -61,6 +63,7 @@ pub(crate) async fn a_cluster_made_by_commands_counts_through_every_change(
         founder.len() == 3,
         "voters after two additions: {founder:?}"
     );
+    let grown = Instant::now();
 
     // The node that leads everything dies, and comes back.
     nodes[0].kill_and_start_again(bench)?;
@@ -90,6 +93,12 @@ pub(crate) async fn a_cluster_made_by_commands_counts_through_every_change(
     drip.after(CALLS_BETWEEN).await?;
 
     let answers = drip.stop().await?;
+    // Nobody waits for a node that joins.
+    let held_up = answers.count(|answer| answer.received <= grown && !answer.is_allowed());
+    ensure!(
+        held_up == 0,
+        "{held_up} calls failed while the cluster grew"
+    );
     let other = answers.first_other(|answer| answer.is_allowed() || answer.is_unavailable());
     bench.note(&answers.summary());
     ensure!(other.is_none(), "{other:?}; {}", answers.summary());

@@ -84,8 +84,8 @@ impl SimDisk {
 
     fn fill(&self) {
         self.memory.set_faults(Faults {
-            sync: false,
             full: self.state().health.is_full,
+            ..Faults::default()
         });
     }
 

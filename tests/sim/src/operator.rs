@@ -15,7 +15,7 @@ use crate::rng::Rng;
 use crate::wire::channel;
 use crate::world::{Stage, World, client_address, peer_address};
 
-/// How long one try may take: a node that is added has to catch up.
+/// How long one try may take.
 const TRY: Duration = Duration::from_millis(2_500);
 
 struct Operator {
@@ -87,8 +87,14 @@ impl Operator {
         self.until_done(|mut client| {
             let peer_address = address.clone();
             async move {
-                let added = client.add(signed(AddRequest { peer_address })).await;
-                added.map(drop)
+                let added = client.add(signed(AddRequest { peer_address })).await?;
+                match added.into_inner().joining.first() {
+                    None => Ok(()),
+                    Some(joining) => {
+                        let text = format!("no vote yet in shard {}", joining.shard);
+                        Err(Status::unavailable(text))
+                    }
+                }
             }
         })
         .await;

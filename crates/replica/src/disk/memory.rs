@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use super::{BoxFuture, Disk, File, Source};
 
@@ -44,7 +45,12 @@ pub struct Faults {
     pub sync: bool,
     /// No file can grow, and no new one be made.
     pub full: bool,
+    /// No sync ends until this is over.
+    pub stuck: bool,
 }
+
+/// How often a stuck sync looks whether it may end.
+const STUCK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// A file, open for writing.
 pub struct MemoryFile {
@@ -292,6 +298,9 @@ impl File for MemoryFile {
         Box::pin(async {
             // Lets other tasks run, as a real sync does.
             tokio::task::yield_now().await;
+            while self.disk.alive()?.faults.stuck {
+                tokio::time::sleep(STUCK_INTERVAL).await;
+            }
             self.sync_now()
         })
     }

@@ -282,7 +282,7 @@ fn a_failed_sync_is_final() {
         append(&mut store, vec![entry(1, 10)]).await.unwrap();
         disk.set_faults(Faults {
             sync: true,
-            full: false,
+            ..Faults::default()
         });
         assert!(append(&mut store, vec![entry(2, 10)]).await.is_err());
         disk.set_faults(Faults::default());
@@ -297,8 +297,8 @@ fn a_full_disk_is_an_error_and_loses_nothing() {
         let disk = MemoryDisk::new();
         let mut store = open(&disk).await.unwrap().shard(SHARD);
         disk.set_faults(Faults {
-            sync: false,
             full: true,
+            ..Faults::default()
         });
         let mut last = 0;
         while append(&mut store, vec![entry(last + 1, 1_000)])

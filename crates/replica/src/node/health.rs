@@ -63,7 +63,7 @@ impl Node {
         futures_util::future::join_all(self.members().into_iter().map(ask)).await
     }
 
-    async fn ask_health(&self, id: u64, member: &Member) -> Result<Health, String> {
+    pub(super) async fn ask_health(&self, id: u64, member: &Member) -> Result<Health, String> {
         let peers = &self.inner.peers;
         let envelope = peers.envelope(id, member, ShardId::REGISTRY);
         let request = peer::HealthRequest {

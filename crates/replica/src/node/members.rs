@@ -7,9 +7,12 @@ use openraft::ChangeMembers;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, ForwardReason, RaftError};
 use quotum_api::peer;
+use tokio::sync::oneshot;
 
 use super::Node;
 use super::founding::member_of;
+use super::joining::Added;
+use crate::limits::{CHANGE_ANSWER_DEADLINE, CHANGE_DEADLINE};
 use crate::log::ShardId;
 use crate::propose::Group;
 use crate::raft::Member;
@@ -54,6 +57,12 @@ pub enum MemberError {
         "shard {shard}: node {node} did not take over in time; `quotum cluster status` shows who leads"
     )]
     NotTakenOver { shard: ShardId, node: u64 },
+    #[error(
+        "shard {0}: the change was not made in time, and may be made yet; `quotum cluster status` shows the members"
+    )]
+    Late(ShardId),
+    #[error("this node has stopped")]
+    Stopped,
     #[error("this backup cannot be used: {0}")]
     Backup(String),
     #[error("node {0} is the last voter")]
@@ -67,8 +76,9 @@ pub enum MemberError {
 // === impl Node ===
 
 impl Node {
-    /// Adds the node that serves peers at `address` to every group.
-    pub async fn add(&self, address: &str) -> Result<u64, MemberError> {
+    /// Adds the node that serves peers at `address` to every group, as a learner: see
+    /// [`super::joining`] for how it comes to vote. Tells how far it is after [`crate::limits::ADD_WAIT`].
+    pub async fn add(&self, address: &str) -> Result<Added, MemberError> {
         let cluster = self.cluster().ok_or(MemberError::NoCluster)?;
         let hello = self.ask_hello(address).await?;
         if !hello.cluster_id.is_empty() && hello.cluster_id != cluster[..] {
@@ -84,11 +94,20 @@ impl Node {
         if known.is_some_and(|known| known.incarnation != member.incarnation) {
             return Err(MemberError::Replaced(node));
         }
-        for group in self.inner.groups.values() {
-            let change = peer::change_request::Change::Add(member_to_wire(node, &member));
-            self.change_at_leader(group, change).await?;
-        }
-        Ok(node)
+        let asked = self.clone();
+        let entered = async move { asked.enter(node, &member).await };
+        self.to_its_end(entered).await?;
+        Ok(self.wait_for_votes(node).await)
+    }
+
+    /// Makes a node a learner in every group.
+    async fn enter(&self, node: u64, member: &Member) -> Result<(), MemberError> {
+        let entering = self.inner.groups.values().map(|group| {
+            let change = peer::change_request::Change::Add(member_to_wire(node, member));
+            self.change_at_leader(group, change)
+        });
+        let entered = futures_util::future::join_all(entering).await;
+        entered.into_iter().collect()
     }
 
     /// Removes a node from every group.
@@ -136,14 +155,43 @@ impl Node {
         };
         let client = self.inner.peers.client(&member.peer_address);
         let mut client = client.map_err(|e| cannot(e.to_string()))?;
-        let answer = client.change(request).await;
+        let answer = tokio::time::timeout(CHANGE_ANSWER_DEADLINE, client.change(request)).await;
+        let answer = answer.map_err(|_| MemberError::Late(group.shard))?;
         answer
             .map(drop)
             .map_err(|status| cannot(status.message().to_owned()))
     }
 
-    /// Changes the members of one group that this node leads.
+    /// Changes the members of one group that this node leads, and goes on with it when whoever asked
+    /// has gone away.
     pub(crate) async fn change_here(
+        &self,
+        group: &Group,
+        change: peer::change_request::Change,
+    ) -> Result<(), MemberError> {
+        let (node, group) = (self.clone(), group.clone());
+        let changed = async move {
+            let changing = node.change(&group, change);
+            let changed = tokio::time::timeout(CHANGE_DEADLINE, changing).await;
+            changed.unwrap_or(Err(MemberError::Late(group.shard)))
+        };
+        self.to_its_end(changed).await
+    }
+
+    /// Runs a task that the node owns, and waits for it.
+    async fn to_its_end(
+        &self,
+        task: impl Future<Output = Result<(), MemberError>> + Send + 'static,
+    ) -> Result<(), MemberError> {
+        let (done, ended) = oneshot::channel();
+        self.spawn(async move {
+            // Nobody waits any more when the caller has gone away.
+            let _gone = done.send(task.await);
+        });
+        ended.await.unwrap_or(Err(MemberError::Stopped))
+    }
+
+    async fn change(
         &self,
         group: &Group,
         change: peer::change_request::Change,
@@ -151,18 +199,15 @@ impl Node {
         match change {
             peer::change_request::Change::Add(member) => {
                 let (node, place) = member_from_wire(member);
-                self.add_to(group, node, place).await
+                match group.member(node) {
+                    // It was added before, and is on its way to a vote, or has it.
+                    Some(known) if known.incarnation == place.incarnation => Ok(()),
+                    _ => patiently(group, &Step::Learner(node, place)).await,
+                }
             }
             peer::change_request::Change::Remove(node) => self.remove_from(group, node).await,
             peer::change_request::Change::Lead(node) => self.lead(group, node).await,
         }
-    }
-
-    /// As a learner, then as a voter.
-    async fn add_to(&self, group: &Group, node: u64, place: Member) -> Result<(), MemberError> {
-        patiently(group, &Step::Learner(node, place)).await?;
-        let voters = ChangeMembers::AddVoterIds(BTreeSet::from([node]));
-        patiently(group, &Step::Change(voters)).await
     }
 
     /// Removes a node from one group that this node leads.
@@ -282,19 +327,18 @@ async fn hand_over_to(group: &Group, own: u64, to: u64) -> Option<u64> {
 }
 
 /// One change of a group's members.
-enum Step {
-    /// Returns when the learner has caught up.
+pub(super) enum Step {
     Learner(u64, Member),
     Change(ChangeMembers<u64, Member>),
 }
 
 /// Changes a membership. A leader that was just elected, or whose last change is on its way, is
 /// asked again for a while.
-async fn patiently(group: &Group, step: &Step) -> Result<(), MemberError> {
+pub(super) async fn patiently(group: &Group, step: &Step) -> Result<(), MemberError> {
     let deadline = tokio::time::Instant::now() + CHANGE_PATIENCE;
     loop {
         let changed = match step {
-            Step::Learner(node, place) => group.raft.add_learner(*node, place.clone(), true).await,
+            Step::Learner(node, place) => group.raft.add_learner(*node, place.clone(), false).await,
             Step::Change(change) => group.raft.change_membership(change.clone(), false).await,
         };
         let error = match changed {
