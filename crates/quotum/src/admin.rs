@@ -15,6 +15,7 @@ pub(crate) mod cluster;
 pub(crate) mod documents;
 pub(crate) mod get;
 pub(crate) mod grant;
+mod joining;
 pub(crate) mod reach;
 pub(crate) mod wait;
 

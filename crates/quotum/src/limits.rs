@@ -54,6 +54,9 @@ pub(crate) const ADMIN_CALL_MAX: Duration = Duration::from_secs(30);
 /// How long a backup may take to be restored.
 pub(crate) const ADMIN_TRANSFER_MAX: Duration = Duration::from_secs(3_600);
 
+/// How long a node that was added is watched until it votes.
+pub(crate) const JOINING_WAIT_MAX: Duration = Duration::from_secs(600);
+
 /// How long an operator's request is tried again while no node can answer it.
 pub(crate) const ADMIN_RETRY_MAX: Duration = Duration::from_secs(10);
 

@@ -3,14 +3,13 @@
 use std::fmt::Write;
 
 use quotum_api::cluster::{
-    AddRequest, InitRequest, Node, RemoveRequest, Shard, StatusRequest, StatusResponse,
-    TransferLeaderRequest,
+    InitRequest, Node, RemoveRequest, Shard, StatusRequest, StatusResponse, TransferLeaderRequest,
 };
 use quotum_registry::documents::timestamp;
 use serde_json::{Value, json};
 
-use super::backup;
 use super::reach::Cluster as Reached;
+use super::{backup, joining};
 use crate::arguments::{Cluster, ClusterTransferLeader};
 use crate::environment::Environment;
 use crate::failure::Failure;
@@ -69,13 +68,7 @@ async fn init(cluster: &Reached, format: Format) -> Result<(), Failure> {
 }
 
 async fn add(cluster: &Reached, peer_address: &str, format: Format) -> Result<(), Failure> {
-    let request = AddRequest {
-        peer_address: peer_address.to_owned(),
-    };
-    let answer = cluster.members(ADMIN_CALL_MAX, request, |mut client, request| async move {
-        client.add(request).await
-    });
-    let node = answer.await?.node;
+    let node = joining::until_it_votes(cluster, peer_address).await?;
     let text = || format!("node {node} has caught up and votes");
     output::show(format, text, &json!({ "node": node }))
 }
