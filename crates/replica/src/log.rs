@@ -96,14 +96,6 @@ pub(crate) struct ShardLog {
     garbage: Vec<BTreeMap<u64, Entry>>,
 }
 
-/// The bytes of entries that a shard's log was given, since the start or found at it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct AppendedBytes {
-    pub(crate) total: u64,
-    /// Of these, up to the entry that was asked about.
-    pub(crate) covered: u64,
-}
-
 /// What the shards and the writer share.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
@@ -249,21 +241,21 @@ impl Log {
         self.shared.stats.written_bytes()
     }
 
-    /// How many bytes of entries a shard was given, and how many of them up to entry `covered`.
-    pub(crate) fn appended_bytes(&self, shard: ShardId, covered: Option<u64>) -> AppendedBytes {
+    /// How many bytes of entries a shard was given, since the start or found at it.
+    pub(crate) fn appended_bytes(&self, shard: ShardId) -> u64 {
+        let shards = self.shared.shards();
+        shards.get(&shard).map_or(0, |log| log.appended_bytes)
+    }
+
+    /// How many of these there are up to entry `covered`. Walks the entries after it: for the start.
+    pub(crate) fn appended_bytes_upto(&self, shard: ShardId, covered: Option<u64>) -> u64 {
         let shards = self.shared.shards();
         let Some(log) = shards.get(&shard) else {
-            return AppendedBytes {
-                total: 0,
-                covered: 0,
-            };
+            return 0;
         };
         let from = covered.map_or(0, |index| index + 1);
         let uncovered: u64 = log.entries.range(from..).map(|(_, e)| entry_bytes(e)).sum();
-        AppendedBytes {
-            total: log.appended_bytes,
-            covered: log.appended_bytes.saturating_sub(uncovered),
-        }
+        log.appended_bytes.saturating_sub(uncovered)
     }
 
     /// The first of the newest entries up to `upto` that are at most [`LOG_KEEP_ENTRIES`], and

@@ -121,12 +121,10 @@ impl Node {
     pub(super) fn begin_upkeep(&self) -> Upkeep {
         let since = |group: &Group| {
             let covered = group.raft.metrics().borrow_watched().snapshot;
-            let bytes = self
-                .inner
-                .log
-                .appended_bytes(group.shard, covered.map(|id| id.index()));
+            let covered = covered.map(|id| id.index());
+            let log = &self.inner.log;
             let since = Since {
-                appended_bytes: bytes.covered,
+                appended_bytes: log.appended_bytes_upto(group.shard, covered),
                 pending_after: None,
             };
             (group.shard, since)
@@ -147,7 +145,7 @@ impl Node {
             false => BTreeMap::new(),
         };
         for group in self.inner.groups.values() {
-            let appended_bytes = self.inner.log.appended_bytes(group.shard, None).total;
+            let appended_bytes = self.inner.log.appended_bytes(group.shard);
             let standing = {
                 let metrics = group.raft.metrics();
                 let metrics = metrics.borrow_watched();

@@ -60,13 +60,18 @@ async fn what_was_written_before_a_restart_counts_towards_the_next_snapshot() {
     let mut lives = alone().await;
     let epoch = open(&lives, 0).await;
     let mut seq = 0;
-    let written = |life: &Life| life.node.inner.log.appended_bytes(ShardId(0), None).total;
+    let written = |life: &Life| life.node.inner.log.appended_bytes(ShardId(0));
     while written(&lives[0]) < SEGMENT_BYTES * 3 / 4 {
         fill(&lives, epoch, &mut seq).await;
     }
     let (disk, address) = lives.remove(0).crash().await;
     lives.push(again(1, disk, &address).await);
     decide(&lives, 0, vec![acquire(epoch, seq, "k")]).await;
+    let log = &lives[0].node.inner.log;
+    let last = lives[0].node.status().groups[0].last_log_index;
+    assert_eq!(log.appended_bytes_upto(ShardId(0), None), 0);
+    let all = log.appended_bytes_upto(ShardId(0), Some(last));
+    assert_eq!(all, log.appended_bytes(ShardId(0)));
     let mut upkeep = lives[0].node.begin_upkeep();
     lives[0].node.look_after(&mut upkeep).await;
     assert_eq!(snapshot(&lives[0], ShardId(0)), None, "not due yet");
