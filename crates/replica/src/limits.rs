@@ -45,8 +45,18 @@ pub const ADD_WAIT: Duration = Duration::from_secs(1);
 /// The most shards of a cluster.
 pub const SHARDS_MAX: u32 = 64;
 
-/// Batches that wait for a shard's proposer; beyond it callers are told to back off.
-pub const PROPOSE_QUEUE_MAX: usize = 8_192;
+/// Messages that wait for a shard's proposer; beyond it callers are told to back off.
+pub const PROPOSE_QUEUE_MAX: usize = 16_384;
+
+/// The most decisions in these messages: as many as a client has in flight, and others beside it.
+pub const PROPOSE_COMMANDS_MAX: usize = 65_536;
+
+/// The most bytes in them, estimated: they are in memory, for each shard.
+pub const PROPOSE_BYTES_MAX: usize = 32 << 20;
+const _: () = assert!(
+    PROPOSE_COMMANDS_MAX >= quotum_limit::limits::BATCH_COMMANDS_MAX
+        && PROPOSE_BYTES_MAX >= ENTRY_BYTES_MAX
+);
 
 /// The most bytes of commands in one entry, estimated.
 pub const ENTRY_BYTES_MAX: usize = 4 << 20;

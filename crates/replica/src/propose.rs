@@ -11,16 +11,21 @@ use openraft::errors::{ClientWriteError, ForwardReason, RaftError};
 use openraft::raft::responder::ProgressResponder;
 use quotum_limit::limits::BATCH_COMMANDS_MAX;
 use quotum_limit::{Caps, Command, Entry, LogClock, Outcome, Reading, Stamp};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::apply::Applier;
 use crate::contact::Heard;
-use crate::limits::{PROPOSE_DEADLINE, PROPOSE_QUEUE_MAX};
+use crate::limits::PROPOSE_DEADLINE;
 use crate::log::ShardId;
 use crate::machine::Machine;
 use crate::observe::{Step, Watch};
 use crate::raft::{LogId, Member, Payload, Raft, Reply, TypeConfig};
 use crate::refuse::{Refused, join, sift};
+
+mod queue;
+
+pub(crate) use queue::Proposer;
+use queue::{Incoming, Work};
 
 type LeaderId = openraft::alias::CommittedLeaderIdOf<TypeConfig>;
 
@@ -74,18 +79,6 @@ pub(crate) struct Bounds {
     pub(crate) entry_bytes_max: usize,
     /// The registry, which has the cluster's feature level.
     pub(crate) registry: Applier,
-}
-
-/// What the proposer of a shard is asked for.
-pub(crate) struct Work {
-    commands: Vec<Command>,
-    answer: oneshot::Sender<Result<Decided, ProposeError>>,
-}
-
-/// The way to a shard's proposer.
-#[derive(Clone)]
-pub(crate) struct Proposer {
-    queue: mpsc::Sender<Work>,
 }
 
 /// What a proposer reads of the world when it stamps.
@@ -200,19 +193,8 @@ impl Proposer {
         bounds: Bounds,
         readings: std::sync::Arc<dyn Readings>,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
-        let (queue, work) = mpsc::channel(PROPOSE_QUEUE_MAX);
-        (Self { queue }, run(group, bounds, readings, work))
-    }
-
-    pub(crate) async fn decide(&self, commands: Vec<Command>) -> Result<Decided, ProposeError> {
-        let (answer, decided) = oneshot::channel();
-        self.queue
-            .try_send(Work { commands, answer })
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => ProposeError::Overloaded,
-                mpsc::error::TrySendError::Closed(_) => ProposeError::Stopped,
-            })?;
-        decided.await.unwrap_or(Err(ProposeError::Stopped))
+        let (proposer, incoming) = queue::open();
+        (proposer, run(group, bounds, readings, incoming))
     }
 }
 
@@ -226,21 +208,11 @@ async fn run(
     group: Group,
     bounds: Bounds,
     readings: std::sync::Arc<dyn Readings>,
-    mut work: mpsc::Receiver<Work>,
+    mut incoming: Incoming,
 ) {
     let mut term: Option<Term> = None;
     let mut queued: std::collections::VecDeque<Work> = Default::default();
-    let mut round = Vec::new();
-    loop {
-        if queued.is_empty() && work.recv_many(&mut round, PROPOSE_QUEUE_MAX).await == 0 {
-            return;
-        }
-        queued.extend(round.drain(..));
-        while queued.len() < PROPOSE_QUEUE_MAX
-            && let Ok(more) = work.try_recv()
-        {
-            queued.push_back(more);
-        }
+    while incoming.take(&mut queued).await {
         let (batch, waiting) = gather(&mut queued, bounds.entry_bytes_max);
         let result = propose(&group, &bounds, readings.as_ref(), &mut term, batch).await;
         answer(waiting, result);
@@ -261,14 +233,16 @@ fn gather(
     let mut waiting = Vec::new();
     let (mut count, mut bytes) = (0, 0);
     while let Some(next) = queued.front() {
-        let size: usize = next.commands.iter().map(estimate).sum();
+        let size = next.bytes();
         let full =
             count + next.commands.len() > BATCH_COMMANDS_MAX || bytes + size > entry_bytes_max;
         if full && !batch.is_empty() {
             break;
         }
         bytes += size;
-        let Work { commands, answer } = queued.pop_front().expect("the front was seen");
+        let Work {
+            commands, answer, ..
+        } = queued.pop_front().expect("the front was seen");
         // Nobody waits any more: its client has given up, and asks again under the same id.
         if answer.is_closed() {
             continue;
