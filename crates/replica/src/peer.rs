@@ -307,6 +307,17 @@ impl Peer for PeerService {
         Ok(Response::new(peer::ChangeResponse {}))
     }
 
+    async fn read_index(
+        &self,
+        request: Request<peer::ReadIndexRequest>,
+    ) -> Result<Response<peer::ReadIndexResponse>, Status> {
+        let voucher = Voucher::of(&request);
+        let group = self.group(voucher, request.into_inner().envelope).await?;
+        let index = group.read_index().await;
+        let index = index.map_err(|error| Status::unavailable(error.to_string()))?;
+        Ok(Response::new(peer::ReadIndexResponse { index }))
+    }
+
     async fn health(
         &self,
         request: Request<peer::HealthRequest>,

@@ -182,6 +182,13 @@ impl Group {
             Ok(Err(RaftError::APIError(_))) | Err(_) => Err(self.not_leader()),
         }
     }
+
+    /// Confirms that this node leads, and returns an entry that it has applied: everything that was
+    /// answered before the call is at that one or before it.
+    pub(crate) async fn read_index(&self) -> Result<u64, ProposeError> {
+        self.lead().await?;
+        Ok(self.applier.read().last.map_or(0, |id| id.index()))
+    }
 }
 
 // === impl Proposer ===

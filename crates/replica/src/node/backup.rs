@@ -5,6 +5,7 @@
 //! the first may have used, unless its operator accepts that.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bytes::Bytes;
 use quotum_api::backup::Check;
@@ -19,11 +20,14 @@ use crate::log::ShardId;
 use crate::machine::Frozen;
 use crate::network::ClusterId;
 use crate::propose::Group;
-use crate::raft::{Membership, Snapshot, SnapshotMeta, StoredMembership, Vote};
+use crate::raft::{Member, Membership, Snapshot, SnapshotMeta, StoredMembership, Vote};
 use crate::wire::{log_id_from_wire, log_id_to_wire};
 
 /// Chunks that wait for whoever takes a backup.
 const CHUNKS_MAX: usize = 2;
+
+/// How long the leaders may take to confirm that they lead, and this node to catch up with them.
+const CATCH_UP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Leads what was restored, until this node elects itself: node ids start at 1.
 const NOBODY: u64 = 0;
@@ -64,26 +68,42 @@ impl Node {
         Ok(taken)
     }
 
-    /// Waits until this node has applied what the leaders have now.
+    /// Waits until this node has applied what was answered before the call. Each leader confirms that
+    /// it leads: one that was cut off does not know what its successor has answered.
     async fn catch_up(&self) -> Result<(), MemberError> {
-        let health: BTreeMap<_, _> = self
-            .all_health()
-            .await
-            .into_iter()
-            .filter_map(|(id, _, health)| Some((id, health.ok()?)))
-            .collect();
-        for group in self.inner.groups.values() {
-            let leader = group.leader().and_then(|(leader, _)| health.get(&leader));
-            let standings = leader.map(|health| health.standings.iter());
-            let standing = standings.and_then(|mut all| all.find(|s| s.shard == group.shard));
-            let no_leader = || MemberError::NoLeader(group.shard);
-            let goal = standing.ok_or_else(no_leader)?.applied_index;
-            let mut progress = group.applier.progress();
-            let reached = progress.wait_for(|applied| *applied >= goal);
-            let reached = tokio::time::timeout(PROPOSE_DEADLINE, reached).await;
-            reached.map_err(|_| no_leader())?.map_err(|_| no_leader())?;
-        }
-        Ok(())
+        let catching_up = self.inner.groups.values().map(|group| async move {
+            let reached = tokio::time::timeout(CATCH_UP_DEADLINE, self.reach(group)).await;
+            let reached = reached.ok().flatten();
+            reached.ok_or(MemberError::NoLeader(group.shard))
+        });
+        let caught_up = futures_util::future::join_all(catching_up).await;
+        caught_up.into_iter().collect()
+    }
+
+    /// None: the group has no leader that can confirm that it is one.
+    async fn reach(&self, group: &Group) -> Option<()> {
+        let (leader, member) = group.leader()?;
+        let goal = match leader == self.id() {
+            true => group.read_index().await.ok()?,
+            false => self.ask_read_index(group, leader, &member).await?,
+        };
+        let mut progress = group.applier.progress();
+        let reached = progress.wait_for(|applied| *applied >= goal).await;
+        reached.ok().map(drop)
+    }
+
+    async fn ask_read_index(&self, group: &Group, leader: u64, member: &Member) -> Option<u64> {
+        let envelope = self.inner.peers.envelope(leader, member, group.shard);
+        let request = peer::ReadIndexRequest {
+            envelope: Some(envelope.ok()?),
+        };
+        let mut client = self.inner.peers.client(&member.peer_address).ok()?;
+        let answer = client.read_index(request).await;
+        let unconfirmed = |status: &tonic::Status| {
+            let shard = group.shard;
+            tracing::warn!(%shard, leader, status = status.message(), "a leader does not confirm that it leads");
+        };
+        Some(answer.inspect_err(unconfirmed).ok()?.into_inner().index)
     }
 
     /// All groups as they are at one moment.

@@ -134,3 +134,30 @@ async fn a_backup_is_restored_into_a_pristine_node_that_fits() {
         life.end().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_is_cut_off_gives_no_backup() {
+    let mut lives = cluster().await;
+    let epoch = open(&lives, 0).await;
+    decide(&lives, 0, vec![acquire(epoch, 1, "k")]).await;
+    until("one leads everything", async || {
+        let moved = lives[0].node.transfer_leader(1, None).await;
+        moved.is_ok_and(|groups| groups.len() == 3)
+    })
+    .await;
+    assert!(lives[0].node.backup().await.is_ok());
+    assert!(lives[1].node.backup().await.is_ok(), "a follower asks it");
+    // As it sees it, it leads for as long as it hears of no other.
+    let leader = lives.remove(0);
+    for life in lives {
+        life.crash().await;
+    }
+    assert!(leader.node.leads(ShardId(0)) && leader.node.leads(ShardId::REGISTRY));
+    let backup = leader.node.backup().await;
+    assert!(
+        matches!(backup, Err(MemberError::NoLeader(_))),
+        "{:?}",
+        backup.map(drop)
+    );
+    leader.end().await;
+}
