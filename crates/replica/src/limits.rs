@@ -20,8 +20,8 @@ pub const LOG_KEEP_ENTRIES: u64 = 1_000;
 /// The most bytes of these: what is kept is in memory, too.
 pub const LOG_KEEP_BYTES: u64 = 16 << 20;
 
-/// Empty segments kept for reuse.
-pub const SPARE_SEGMENTS_MAX: usize = 2;
+/// Empty segments kept for reuse: as many as come free together, so that they are not filled again.
+pub const SPARE_SEGMENTS_MAX: usize = 4;
 
 /// Operations that wait for the log's writer.
 pub const WRITER_QUEUE_MAX: usize = 65_536;

@@ -8,7 +8,7 @@
 //!
 //! # Layout
 //! * [`record`]: the bytes of one record. * [`recover`]: from segments to shards.
-//! * [`segment`]: files, and who owns their space. * [`writer`]: the one loop that writes.
+//! * [`segment`], [`spare`]: files, and who owns their space. * [`writer`]: the one loop that writes.
 //! * [`store`]: one shard's log, as openraft sees it. [`read()`]: a log at rest.
 
 use std::collections::BTreeMap;
@@ -29,6 +29,7 @@ mod read;
 pub(crate) mod record;
 pub(crate) mod recover;
 pub(crate) mod segment;
+mod spare;
 pub(crate) mod store;
 #[cfg(test)]
 mod tests;

@@ -5,12 +5,12 @@ use std::io;
 
 use super::record::{Place, Record};
 use super::recover::{Found, Recovered, name_of};
+use super::spare::Spares;
 use super::{LogConfig, LogError, ShardId, ShardLog};
 use crate::disk::{File, SharedDisk};
-use crate::limits::SPARE_SEGMENTS_MAX;
 
-/// Zeroes are written in pieces of this size.
-const FILL_BYTES: usize = 1 << 20;
+/// A spare is made ahead when this part of a segment is written: a node at rest needs none.
+const AHEAD_FROM: u64 = 4;
 
 /// The files of the log, and the one that is written.
 pub(crate) struct Segments {
@@ -23,8 +23,7 @@ pub(crate) struct Segments {
     pub(crate) synced: Place,
     /// All segments, the written one last.
     found: VecDeque<Found>,
-    spares: Vec<String>,
-    spares_made: u64,
+    spares: Spares,
 }
 
 // === impl Segments ===
@@ -41,14 +40,7 @@ impl Segments {
             file: folder.clone(),
             source,
         };
-        let names = disk.list().map_err(io)?;
-        let mut spares = Vec::new();
-        for name in names.into_iter().filter(|name| name.starts_with("spare-")) {
-            match name.ends_with(".seg") && spares.len() < SPARE_SEGMENTS_MAX {
-                true => spares.push(name),
-                false => disk.remove(&name).map_err(io)?,
-            }
-        }
+        let spares = Spares::open(disk.clone(), config.segment_bytes).map_err(io)?;
         let mut segments = Self {
             file: Box::new(NoFile),
             segment_bytes: config.segment_bytes,
@@ -56,7 +48,6 @@ impl Segments {
             synced: recovered.end,
             found: recovered.segments.iter().cloned().collect(),
             spares,
-            spares_made: 0,
             disk,
         };
         segments.resume(recovered).await.map_err(io)?;
@@ -121,6 +112,13 @@ impl Segments {
         Ok(())
     }
 
+    /// Makes a spare beside the log, once enough of this segment is written and there is none.
+    pub(crate) fn make_ahead(&mut self) {
+        if u64::from(self.end.offset) >= self.segment_bytes / AHEAD_FROM {
+            self.spares.make_ahead(self.end.segment);
+        }
+    }
+
     /// Notes that the written segment holds this entry.
     pub(crate) fn note(&mut self, shard: ShardId, index: u64) {
         let written = self.found.back_mut().expect("a segment is open");
@@ -140,15 +138,8 @@ impl Segments {
     /// Makes segment `number`. It starts with what every shard must remember of older ones.
     async fn start(&mut self, number: u64, shards: &BTreeMap<ShardId, ShardLog>) -> io::Result<()> {
         let name = name_of(number);
-        match self.spares.pop() {
-            Some(spare) => self.disk.rename(&spare, &name)?,
-            None => {
-                self.spares_made += 1;
-                let spare = format!("spare-new-{number}-{}.tmp", self.spares_made);
-                fill(&self.disk, &spare, self.segment_bytes).await?;
-                self.disk.rename(&spare, &name)?;
-            }
-        }
+        let spare = self.spares.take(number).await?;
+        self.disk.rename(&spare, &name)?;
         self.disk.sync_names()?;
         self.file = self.disk.open(&name)?;
         self.end = Place {
@@ -172,13 +163,7 @@ impl Segments {
         };
         while self.found.len() > 1 && self.found[0].last.iter().all(purged) {
             let number = self.found[0].number;
-            if self.spares.len() < SPARE_SEGMENTS_MAX {
-                let spare = format!("spare-{number:016}.seg");
-                self.disk.rename(&name_of(number), &spare)?;
-                self.spares.push(spare);
-            } else {
-                self.disk.remove(&name_of(number))?;
-            }
+            self.spares.keep(&name_of(number), number)?;
             self.disk.sync_names()?;
             self.found.pop_front();
         }
@@ -210,21 +195,6 @@ fn head(number: u64, synced: Place, shards: &BTreeMap<ShardId, ShardLog>) -> Vec
     }
     Record::Mark.encode(number, synced, &mut head);
     head
-}
-
-async fn fill(disk: &SharedDisk, name: &str, bytes: u64) -> io::Result<()> {
-    let mut file = disk.open(name)?;
-    file.set_len(0)?;
-    let zeroes = vec![0; FILL_BYTES];
-    let mut at = 0;
-    while at < bytes {
-        let piece = usize::try_from(bytes - at)
-            .unwrap_or(FILL_BYTES)
-            .min(FILL_BYTES);
-        file.write_at(at, &zeroes[..piece])?;
-        at += piece as u64;
-    }
-    file.sync().await
 }
 
 /// Stands where no segment is open yet.

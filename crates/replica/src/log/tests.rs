@@ -12,7 +12,7 @@ use super::*;
 use crate::apply::Applier;
 use crate::disk::Disk;
 use crate::disk::memory::{Faults, MemoryDisk};
-use crate::limits::{FEATURE_LEVEL, SEGMENT_BYTES_MIN};
+use crate::limits::{FEATURE_LEVEL, SEGMENT_BYTES_MIN, SPARE_SEGMENTS_MAX};
 use crate::machine::Machine;
 use crate::raft::{Payload, Runtime, TypeConfig};
 use crate::snapshot::SnapshotStore;
@@ -62,6 +62,11 @@ async fn append(store: &mut store::LogStore, entries: Vec<Entry>) -> io::Result<
 async fn indexes(store: &mut store::LogStore) -> Vec<u64> {
     let entries = store.try_get_log_entries(..).await.unwrap();
     entries.iter().map(|entry| entry.log_id.index()).collect()
+}
+
+fn segments(disk: &MemoryDisk) -> Vec<String> {
+    let names = disk.list().unwrap().into_iter();
+    names.filter(|name| name.starts_with("log-")).collect()
 }
 
 struct Builder;
@@ -153,8 +158,7 @@ fn segments_follow_each_other_and_are_recycled() {
             }
         }
         let names = disk.list().unwrap();
-        let segments = names.iter().filter(|name| name.starts_with("log-")).count();
-        assert!(segments <= 3, "{names:?}");
+        assert!(segments(&disk).len() <= 3, "{names:?}");
         assert!(
             names.iter().any(|name| name.starts_with("spare-")),
             "{names:?}"
@@ -176,7 +180,7 @@ fn damage_to_what_was_synced_is_refused_by_name() {
         for index in 1..=100 {
             append(&mut store, vec![entry(index, 1_000)]).await.unwrap();
         }
-        let names = disk.list().unwrap();
+        let names = segments(&disk);
         assert!(names.len() >= 2, "{names:?}");
         for (name, byte) in [(&names[0], 30_000), (&names[names.len() - 1], 10_000)] {
             disk.flip_bit(name, byte, 3);
@@ -202,7 +206,7 @@ fn damage_to_the_last_record_is_refused_once_the_log_was_idle() {
         let disk = MemoryDisk::new();
         let mut store = open(&disk).await.unwrap().shard(SHARD);
         append(&mut store, vec![entry(1, 500)]).await.unwrap();
-        let name = disk.list().unwrap()[0].clone();
+        let name = segments(&disk)[0].clone();
         let end = store.log.written_bytes();
         let byte = usize::try_from(end).unwrap() - 200;
         disk.flip_bit(&name, byte, 0);
@@ -221,7 +225,7 @@ fn a_missing_segment_is_refused_by_name() {
         for index in 1..=200 {
             append(&mut store, vec![entry(index, 1_000)]).await.unwrap();
         }
-        let names = disk.list().unwrap();
+        let names = segments(&disk);
         assert!(names.len() >= 3, "{names:?}");
         disk.remove(&names[1]).unwrap();
         match open(&disk).await.map(drop) {
@@ -238,13 +242,13 @@ fn a_segment_that_lost_its_head_gets_another() {
         let mut store = open(&disk).await.unwrap().shard(SHARD);
         store.save_vote(&Vote::new(9, 1)).await.unwrap();
         let mut last = 0;
-        while disk.list().unwrap().len() < 2 {
+        while segments(&disk).len() < 2 {
             last += 1;
             append(&mut store, vec![entry(last, 1_000)]).await.unwrap();
         }
         // The power goes after the second segment was named and before its head was written.
         let disk = disk.lose_power(|| false);
-        let name = disk.list().unwrap()[1].clone();
+        let name = segments(&disk)[1].clone();
         let mut file = disk.open(&name).unwrap();
         file.write_at(0, &vec![0; usize::try_from(CONFIG.segment_bytes).unwrap()])
             .unwrap();
@@ -256,7 +260,7 @@ fn a_segment_that_lost_its_head_gets_another() {
             .unwrap();
         store.purge(log_id(*found.last().unwrap())).await.unwrap();
         assert!(
-            !disk.list().unwrap()[0].starts_with("log-0000000000000001"),
+            segments(&disk)[0] != recover::name_of(1),
             "the first is gone"
         );
         let disk = disk.lose_power(|| false);
@@ -316,6 +320,113 @@ fn a_full_disk_is_an_error_and_loses_nothing() {
             "{last} were acknowledged, {} are left",
             found.len()
         );
+    });
+}
+
+/// The spares that nothing shows to be whole.
+fn unfinished(disk: &MemoryDisk) -> Vec<String> {
+    let names = disk.list().unwrap().into_iter();
+    names.filter(|name| name.ends_with(".tmp")).collect()
+}
+
+/// Appends entries until a spare is begun, and returns the index of the last.
+async fn until_a_spare_is_begun(disk: &MemoryDisk, store: &mut store::LogStore) -> u64 {
+    for index in 1..100 {
+        append(store, vec![entry(index, 1_000)]).await.unwrap();
+        if !unfinished(disk).is_empty() {
+            return index;
+        }
+    }
+    panic!("no spare is begun")
+}
+
+#[test]
+fn the_next_segment_is_filled_before_it_is_needed() {
+    run(async {
+        let disk = MemoryDisk::new();
+        let mut store = open(&disk).await.unwrap().shard(SHARD);
+        assert_eq!(unfinished(&disk), [""; 0]);
+        let mut index = until_a_spare_is_begun(&disk, &mut store).await;
+        let spare = unfinished(&disk).remove(0);
+        while disk.read(&spare).unwrap().len() as u64 != CONFIG.segment_bytes {
+            tokio::task::yield_now().await;
+        }
+        // No new file can be made from here on, and none is needed.
+        disk.set_faults(Faults {
+            full: true,
+            ..Faults::default()
+        });
+        let second = recover::name_of(2);
+        while !disk.list().unwrap().contains(&second) {
+            index += 1;
+            append(&mut store, vec![entry(index, 1_000)]).await.unwrap();
+        }
+        let disk = disk.lose_power(|| false);
+        let mut store = open(&disk).await.unwrap().shard(SHARD);
+        assert_eq!(indexes(&mut store).await.last(), Some(&index));
+    });
+}
+
+#[test]
+fn a_spare_that_is_half_made_is_not_taken_for_one() {
+    run(async {
+        let crashes: [fn(&MemoryDisk) -> MemoryDisk; 2] = [MemoryDisk::next_life, |disk| {
+            disk.lose_bytes(false, || false)
+        }];
+        let mut disk = MemoryDisk::new();
+        let mut store = open(&disk).await.unwrap().shard(SHARD);
+        let mut last = until_a_spare_is_begun(&disk, &mut store).await;
+        for crash in crashes {
+            let half_made = unfinished(&disk).remove(0);
+            disk = crash(&disk);
+            let mut store = open(&disk).await.unwrap().shard(SHARD);
+            assert!(disk.read(&half_made).is_err());
+            assert_eq!(indexes(&mut store).await.last(), Some(&last));
+            last += 1;
+            append(&mut store, vec![entry(last, 1_000)]).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_spare_that_cannot_be_made_ahead_is_made_when_it_is_needed() {
+    run(async {
+        let disk = MemoryDisk::new();
+        let mut store = open(&disk).await.unwrap().shard(SHARD);
+        disk.set_faults(Faults {
+            full: true,
+            ..Faults::default()
+        });
+        for index in 1..=40 {
+            append(&mut store, vec![entry(index, 1_000)]).await.unwrap();
+        }
+        assert_eq!(unfinished(&disk), [""; 0]);
+        disk.set_faults(Faults::default());
+        for index in 41..=200 {
+            append(&mut store, vec![entry(index, 1_000)]).await.unwrap();
+        }
+        let disk = disk.lose_power(|| false);
+        let mut store = open(&disk).await.unwrap().shard(SHARD);
+        assert_eq!(indexes(&mut store).await.len(), 200);
+    });
+}
+
+#[test]
+fn segments_that_come_free_together_are_all_kept() {
+    run(async {
+        let disk = MemoryDisk::new();
+        let mut store = open(&disk).await.unwrap().shard(SHARD);
+        let fifth = recover::name_of(5);
+        let mut last = 0;
+        while !disk.list().unwrap().contains(&fifth) {
+            last += 1;
+            append(&mut store, vec![entry(last, 1_000)]).await.unwrap();
+        }
+        store.purge(log_id(last)).await.unwrap();
+        store.save_vote(&Vote::new(1, 1)).await.unwrap();
+        let names = disk.list().unwrap();
+        let spares = names.iter().filter(|name| name.starts_with("spare-0"));
+        assert_eq!(spares.count(), SPARE_SEGMENTS_MAX, "{names:?}");
     });
 }
 

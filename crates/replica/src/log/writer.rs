@@ -189,6 +189,7 @@ async fn write(
         let shards = shared.heads();
         segments.recycle(&shards)?;
     }
+    segments.make_ahead();
     shared.stats.note(segments);
     Ok(())
 }
