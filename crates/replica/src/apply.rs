@@ -6,12 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use futures_util::{Stream, TryStreamExt};
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
+use quotum_api::peer::StateDigest;
 use tokio::sync::{oneshot, watch};
 
 use crate::machine::Machine;
 use crate::observe::{AppliedEntry, Step, Watch};
 use crate::raft::{LogId, Reply, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::snapshot::{Image, Receiver, SnapshotStore};
+
+#[cfg(test)]
+mod tests;
 
 /// The machine of a group and where it stands. Clones share it.
 #[derive(Clone)]
@@ -51,8 +55,7 @@ impl Applier {
             membership: StoredMembership::default(),
         };
         if let Some((meta, image)) = snapshots.current()? {
-            let restored = applied.machine.restore(&image.load()?, seed, known);
-            restored.map_err(io::Error::other)?;
+            restore(&mut applied.machine, &image, seed, known)?;
             applied.last = meta.last_log_id;
             applied.membership = meta.last_membership;
         }
@@ -79,8 +82,12 @@ impl Applier {
     }
 
     /// Takes a snapshot from a peer.
-    pub(crate) fn receive_snapshot(&self, meta: &SnapshotMeta) -> Receiver {
-        self.snapshots.receive(meta)
+    pub(crate) fn receive_snapshot(
+        &self,
+        meta: &SnapshotMeta,
+        digest: Option<StateDigest>,
+    ) -> Receiver {
+        self.snapshots.receive(meta, digest)
     }
 
     /// The feature level of the cluster, where this is the registry's group.
@@ -105,10 +112,7 @@ impl Applier {
         let (seed, known) = (self.seed, self.known);
         let (done, decoded) = oneshot::channel();
         let task = async move {
-            let restored = image.load().and_then(|state| {
-                let restored = fresh.restore(&state, seed, known);
-                restored.map_err(io::Error::other)
-            });
+            let restored = restore(&mut fresh, &image, seed, known);
             // Nobody waits any more when the node stops.
             let _gone = done.send(restored.map(|()| fresh));
         };
@@ -123,6 +127,13 @@ impl Applier {
             last_membership: applied.membership.clone(),
         }
     }
+}
+
+/// Decodes the state of a snapshot, and compares it with what was written. Blocks.
+fn restore(machine: &mut Machine, image: &Image, seed: u64, known: u32) -> io::Result<()> {
+    let restored = machine.restore(&image.load()?, seed, known);
+    restored.map_err(io::Error::other)?;
+    image.compare(machine.freeze().state_digest())
 }
 
 impl RaftStateMachine<TypeConfig> for Applier {
@@ -220,12 +231,14 @@ impl RaftSnapshotBuilder<TypeConfig> for Applier {
 
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
         let start_us = self.watch.start_us();
-        let (meta, frozen) = {
+        let (meta, frozen, digested) = {
             let applied = self.read();
-            (Self::meta(&applied), applied.machine.freeze())
+            let machine = &applied.machine;
+            (Self::meta(&applied), machine.freeze(), machine.freeze())
         };
+        let digest = move || Some(digested.state_digest());
         let pieces = std::iter::once_with(|| frozen.into_pieces()).flatten();
-        let written = self.snapshots.build(&meta, pieces).await?;
+        let written = self.snapshots.build(&meta, digest, pieces).await?;
         self.watch
             .took(Step::Snapshot(self.snapshots.shard), start_us);
         if let Some(snapshot) = written {

@@ -414,7 +414,7 @@ impl RaftNetworkV2<TypeConfig> for Connection {
         let head = peer::SnapshotRequest {
             envelope: Some(self.envelope()?),
             vote: Some(vote_to_wire(&vote)),
-            meta: Some(meta_to_wire(&snapshot.meta, image.bytes())),
+            meta: Some(meta_to_wire(&snapshot.meta, image.bytes(), image.digest())),
             ..Default::default()
         };
         let deadline = option.hard_ttl() + time_for(image.bytes());

@@ -264,8 +264,9 @@ impl Peer for PeerService {
         if size > SNAPSHOT_BYTES_MAX {
             return Err(Status::invalid_argument("the snapshot is too large"));
         }
+        let digest = meta.digest;
         let meta = meta_from_wire(meta).map_err(malformed)?;
-        let receiver = group.applier.receive_snapshot(&meta);
+        let receiver = group.applier.receive_snapshot(&meta, digest);
         let snapshot = receive(&mut incoming, receiver, size).await?;
         let snapshot = Snapshot { meta, snapshot };
         let response = group.raft.install_full_snapshot(vote, snapshot).await;

@@ -1,8 +1,9 @@
 //! Snapshot files: one a group, replaced whole, written and read in pieces.
 //!
 //! Promises: a file takes its name when all of it is on the disk; an older snapshot never takes the
-//! place of a later one; what is damaged is refused with the file named. All work on the bytes is
-//! done beside the tasks that serve.
+//! place of a later one; what is damaged is refused with the file named; a file says what its state
+//! digests to, so that what was decoded can be compared with what was written. All work on the bytes
+//! is done beside the tasks that serve.
 
 use std::io;
 use std::ops::Range;
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use prost::Message;
-use quotum_api::peer;
+use quotum_api::peer::{self, StateDigest};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::disk::{File, SharedDisk, Source};
@@ -57,6 +58,7 @@ pub struct Image {
     source: Arc<dyn Source>,
     /// Where the state is in the file.
     state: Range<u64>,
+    digest: Option<StateDigest>,
     /// What came from a peer and is not installed yet.
     incoming: Option<Arc<Incoming>>,
 }
@@ -114,10 +116,12 @@ impl SnapshotStore {
         format!("snapshot-{}.bin", self.shard)
     }
 
-    /// Writes the pieces of a state that was frozen. None if a later one was written meanwhile.
+    /// Writes the pieces of a state that was frozen, and before them what it digests to. None if a
+    /// later one was written meanwhile.
     pub(crate) async fn build(
         &self,
         meta: &SnapshotMeta,
+        digest: impl FnOnce() -> Option<StateDigest> + Send + 'static,
         pieces: impl Iterator<Item = Vec<u8>> + Send + 'static,
     ) -> io::Result<Option<Image>> {
         let mut covered = self.covered.lock().await;
@@ -126,8 +130,9 @@ impl SnapshotStore {
         }
         let (done, written) = oneshot::channel();
         let (disk, name) = (self.disk.clone(), self.name());
-        let head = head(meta);
+        let meta_written = meta.clone();
         let task = async move {
+            let head = head(&meta_written, digest());
             let temporary = format!("{name}.new");
             let write = async {
                 let mut writer = Writer::begin(&disk, &temporary, &head)?;
@@ -152,7 +157,7 @@ impl SnapshotStore {
     }
 
     /// Takes a snapshot from a peer: to a file of its own, until it is installed.
-    pub(crate) fn receive(&self, meta: &SnapshotMeta) -> Receiver {
+    pub(crate) fn receive(&self, meta: &SnapshotMeta, digest: Option<StateDigest>) -> Receiver {
         let number = self.received.fetch_add(1, Ordering::Relaxed);
         let incoming = Arc::new(Incoming {
             disk: self.disk.clone(),
@@ -160,7 +165,7 @@ impl SnapshotStore {
         });
         let (pieces, mut arriving) = mpsc::channel::<Bytes>(PIECES_MAX);
         let (done, written) = oneshot::channel();
-        let head = head(meta);
+        let head = head(meta, digest);
         let task = async move {
             let write = async {
                 let mut writer = Writer::begin(&incoming.disk, &incoming.name, &head)?;
@@ -185,8 +190,9 @@ impl SnapshotStore {
     pub(crate) async fn install(&self, meta: &SnapshotMeta, image: &Image) -> io::Result<()> {
         let Some(incoming) = &image.incoming else {
             // One that another store has built: a node is given none, openraft's own tests do it.
-            let state = image.load()?;
-            return self.build(meta, std::iter::once(state)).await.map(drop);
+            let (state, digest) = (image.load()?, image.digest);
+            let built = self.build(meta, move || digest, std::iter::once(state));
+            return built.await.map(drop);
         };
         let mut covered = self.covered.lock().await;
         if *covered > meta.last_log_id {
@@ -210,8 +216,8 @@ fn stopped() -> io::Error {
     io::Error::other("the snapshot's writer has stopped")
 }
 
-fn head(meta: &SnapshotMeta) -> Vec<u8> {
-    let head = meta_to_wire(meta, 0).encode_to_vec();
+fn head(meta: &SnapshotMeta, digest: Option<StateDigest>) -> Vec<u8> {
+    let head = meta_to_wire(meta, 0, digest).encode_to_vec();
     let mut bytes = MAGIC.to_vec();
     bytes.extend_from_slice(&(head.len() as u64).to_le_bytes());
     bytes.extend_from_slice(&head);
@@ -296,6 +302,7 @@ impl Image {
             file: disk.describe(name),
             source: source.into(),
             state: 0..0,
+            digest: None,
             incoming: None,
         };
         let start = MAGIC.len() as u64 + 8;
@@ -316,12 +323,33 @@ impl Image {
         let head = image.read(start..image.state.start)?;
         let meta = peer::SnapshotMeta::decode(head)
             .map_err(|_| image.damaged("the head cannot be decoded"))?;
+        image.digest = meta.digest;
         let meta = meta_from_wire(meta).map_err(|e| image.damaged(e.0))?;
         Ok((meta, image))
     }
 
     fn damaged(&self, what: &str) -> io::Error {
         io::Error::new(io::ErrorKind::InvalidData, format!("{}: {what}", self.file))
+    }
+
+    /// What whoever built it says that its state digests to.
+    pub(crate) fn digest(&self) -> Option<StateDigest> {
+        self.digest
+    }
+
+    /// Refuses a state that was decoded from this and is another one. Builds with other rules for
+    /// digests are believed.
+    pub(crate) fn compare(&self, decoded: StateDigest) -> io::Result<()> {
+        match self.digest {
+            Some(written) if written.rules == decoded.rules && written.sum != decoded.sum => {
+                let text = format!(
+                    "its state digests to {:016x}, and to {:016x} where it was written: it is refused",
+                    decoded.sum, written.sum
+                );
+                Err(self.damaged(&text))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// How many bytes the state has.

@@ -119,12 +119,17 @@ pub(crate) fn membership_from_wire(membership: peer::Membership) -> Result<Membe
     Membership::new(configs, members).map_err(|_| Malformed("membership contradicts itself"))
 }
 
-pub(crate) fn meta_to_wire(meta: &SnapshotMeta, bytes: u64) -> peer::SnapshotMeta {
+pub(crate) fn meta_to_wire(
+    meta: &SnapshotMeta,
+    bytes: u64,
+    digest: Option<peer::StateDigest>,
+) -> peer::SnapshotMeta {
     peer::SnapshotMeta {
         last_log_id: meta.last_log_id.as_ref().map(log_id_to_wire),
         membership_log_id: meta.last_membership.log_id().as_ref().map(log_id_to_wire),
         membership: Some(membership_to_wire(meta.last_membership.membership())),
         bytes,
+        digest,
     }
 }
 

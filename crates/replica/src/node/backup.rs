@@ -203,7 +203,7 @@ impl Node {
             last_log_id: Some(last),
             last_membership: StoredMembership::new(Some(last), membership),
         };
-        let receiver = group.applier.receive_snapshot(&meta);
+        let receiver = group.applier.receive_snapshot(&meta, None);
         for piece in frozen.into_pieces() {
             // The disk has failed: the end says how.
             if receiver.piece(Bytes::from(piece)).await.is_err() {

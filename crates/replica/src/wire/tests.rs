@@ -52,7 +52,7 @@ fn snapshot_metas_survive_the_wire() {
         last_membership: StoredMembership::new(Some(log_id(2, 7, 9)), membership()),
     };
     for meta in [empty, full] {
-        assert_eq!(meta_from_wire(meta_to_wire(&meta, 5)), Ok(meta));
+        assert_eq!(meta_from_wire(meta_to_wire(&meta, 5, None)), Ok(meta));
     }
 }
 
