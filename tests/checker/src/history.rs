@@ -37,6 +37,12 @@ pub enum What {
         /// `healed`: how long the cluster has until it must serve again.
         #[serde(default)]
         within_us: u64,
+        /// `settled`: the nodes that must be there in the end, where that is known beforehand.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        nodes: Vec<u64>,
+        /// And the shards that each of them must have.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        shards: Vec<u32>,
     },
     Fault {
         fault: String,
@@ -89,6 +95,14 @@ pub enum What {
         /// A digest of the state after it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         state: Option<u64>,
+    },
+    /// What a node has of a shard in the end.
+    Final {
+        node: u64,
+        shard: u32,
+        index: u64,
+        state: u64,
+        leads: bool,
     },
     /// A node leads a term.
     Leader { node: u64, shard: u32, term: u64 },

@@ -23,7 +23,8 @@ pub struct Index {
     /// When faults were on: from, to, and what.
     pub faults: Vec<(u64, u64, String)>,
     pub healed: Option<Healed>,
-    pub settled_us: Option<u64>,
+    pub settled: Option<Settled>,
+    pub finals: Vec<Final>,
     pub end_us: u64,
 }
 
@@ -78,6 +79,24 @@ pub struct Healed {
     pub within_us: u64,
 }
 
+/// When nothing was asked any more, and what must be there in the end, as far as it is known.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    pub at_us: u64,
+    pub nodes: Vec<u64>,
+    pub shards: Vec<u32>,
+}
+
+/// What a node has of a shard in the end.
+#[derive(Debug)]
+pub struct Final {
+    pub node: u64,
+    pub shard: u32,
+    pub index: u64,
+    pub state: u64,
+    pub leads: bool,
+}
+
 /// A counter, and the window of it that an admission was charged to.
 pub type Counted<'a> = (u32, &'a str, u64, u64);
 
@@ -129,7 +148,27 @@ impl Index {
         let at_us = event.at_us;
         match &event.what {
             What::Run { drift_ppm, .. } => self.drift_ppm = *drift_ppm,
-            What::Phase { phase, within_us } => self.note_phase(*phase, at_us, *within_us),
+            What::Phase {
+                phase,
+                within_us,
+                nodes,
+                shards,
+            } => match phase {
+                Phase::Faults => {}
+                Phase::Healed => {
+                    self.healed = Some(Healed {
+                        at_us,
+                        within_us: *within_us,
+                    });
+                }
+                Phase::Settled => {
+                    self.settled = Some(Settled {
+                        at_us,
+                        nodes: nodes.clone(),
+                        shards: shards.clone(),
+                    });
+                }
+            },
             What::Fault { .. } => {}
             What::Sent {
                 request,
@@ -212,6 +251,19 @@ impl Index {
                 entry: *entry,
                 state: *state,
             }),
+            What::Final {
+                node,
+                shard,
+                index,
+                state,
+                leads,
+            } => self.finals.push(Final {
+                node: *node,
+                shard: *shard,
+                index: *index,
+                state: *state,
+                leads: *leads,
+            }),
             What::Leader { node, shard, term } => {
                 self.leaders.push((at_us, *node, *shard, *term));
             }
@@ -226,14 +278,6 @@ impl Index {
                 .push((at_us, *node, bound.clone(), *value, *max)),
         }
         Ok(())
-    }
-
-    fn note_phase(&mut self, phase: Phase, at_us: u64, within_us: u64) {
-        match phase {
-            Phase::Faults => {}
-            Phase::Healed => self.healed = Some(Healed { at_us, within_us }),
-            Phase::Settled => self.settled_us = Some(at_us),
-        }
     }
 
     fn request(&mut self, number: u64) -> Result<&mut Request, String> {
@@ -313,6 +357,13 @@ impl Index {
             .filter(|(_, item)| item.units > 0)
             .map(|(at, item)| (item, counted((at, item))))
             .collect()
+    }
+
+    /// Until when is asked.
+    pub fn until_us(&self) -> u64 {
+        self.settled
+            .as_ref()
+            .map_or(self.end_us, |settled| settled.at_us)
     }
 
     /// How long `us` of one clock can last on another, and back to the oracle.

@@ -260,7 +260,12 @@ impl Sample {
     }
 
     pub(crate) fn phase(&mut self, phase: Phase, within_us: u64) -> &mut Self {
-        self.push(What::Phase { phase, within_us })
+        self.push(What::Phase {
+            phase,
+            within_us,
+            nodes: Vec::new(),
+            shards: Vec::new(),
+        })
     }
 
     pub(crate) fn report(&self) -> Report {

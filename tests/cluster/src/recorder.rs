@@ -74,6 +74,8 @@ impl Recorder {
         self.note(What::Phase {
             phase,
             within_us: 0,
+            nodes: Vec::new(),
+            shards: Vec::new(),
         })
     }
 
@@ -82,6 +84,8 @@ impl Recorder {
         let phase = What::Phase {
             phase: Phase::Healed,
             within_us: self.now_us() - at_us,
+            nodes: Vec::new(),
+            shards: Vec::new(),
         };
         self.note_at(at_us, phase);
     }

@@ -10,7 +10,7 @@ use quotum_counter::{Bootstrap, Server, ServerConfig};
 use quotum_limit::Caps;
 use quotum_registry::MasterKey;
 use quotum_registry::secret::token::{Token, TokenKind};
-use quotum_replica::{Durability, LogConfig, Member, Node, NodeConfig, Seams, ShardId};
+use quotum_replica::{Durability, LogConfig, Member, Node, NodeConfig, Seams};
 use quotum_telemetry::{Exposition, Readiness};
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
@@ -202,17 +202,17 @@ async fn look(world: &World, machine: u64, node: Node) {
 
 /// Tells the state that the node ends in.
 async fn note_final(world: &World, machine: u64, node: &Node) {
-    for shard in (0..world.shards()).map(ShardId).chain([ShardId::REGISTRY]) {
+    for shard in world.all_shards() {
         let Some((index, state)) = node.digest(shard).await else {
             continue;
         };
-        world.recorder().note(What::Applied {
+        let leader = node.leader(shard);
+        world.recorder().note(What::Final {
             node: machine,
             shard: shard.0,
             index,
-            term: None,
-            entry: None,
-            state: Some(state),
+            state,
+            leads: leader.is_some_and(|(leader, _)| leader == node.id()),
         });
     }
 }

@@ -85,14 +85,23 @@ pub(crate) fn run(seed: u64) -> Run {
             healed = now;
             chaos.end_all(&mut sim);
             world.set_stage(Stage::Healed);
-            let within_us = u64::try_from(HEAL.as_micros()).unwrap_or(u64::MAX);
-            let phase = Phase::Healed;
-            recorder.note_at(at_us(&sim), What::Phase { phase, within_us });
+            let phase = What::Phase {
+                phase: Phase::Healed,
+                within_us: u64::try_from(HEAL.as_micros()).unwrap_or(u64::MAX),
+                nodes: Vec::new(),
+                shards: Vec::new(),
+            };
+            recorder.note_at(at_us(&sim), phase);
         } else if now >= healed + HEAL + PEACE && world.stage() == Stage::Healed {
             world.set_stage(Stage::Settled);
-            let phase = Phase::Settled;
-            let within_us = 0;
-            recorder.note_at(at_us(&sim), What::Phase { phase, within_us });
+            let phase = What::Phase {
+                phase: Phase::Settled,
+                within_us: 0,
+                // Whoever was taken away was put back.
+                nodes: (1..=world.machines()).collect(),
+                shards: world.all_shards().map(|shard| shard.0).collect(),
+            };
+            recorder.note_at(at_us(&sim), phase);
         }
         if now >= ends - LAST && world.stage() == Stage::Settled {
             world.set_stage(Stage::Final);

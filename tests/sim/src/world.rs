@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use quotum_replica::Node;
 use quotum_replica::node::Timings;
+use quotum_replica::{Node, ShardId};
 use tokio::sync::Notify;
 
 use crate::clock::SimClock;
@@ -175,6 +175,11 @@ impl World {
 
     pub(crate) fn shards(&self) -> u32 {
         self.inner.shards
+    }
+
+    /// The shards of the counters, and that of the registry.
+    pub(crate) fn all_shards(&self) -> impl Iterator<Item = ShardId> {
+        (0..self.shards()).map(ShardId).chain([ShardId::REGISTRY])
     }
 
     pub(crate) fn gateways(&self) -> usize {

@@ -129,7 +129,7 @@ fn binding(request: &Request) -> Option<(&str, u64, u64, u64)> {
 /// A request without an answer though nothing was wrong for a window's time around it.
 fn unanswered_in_peace(index: &Index) -> Vec<Violation> {
     let mut found = Vec::new();
-    let until_us = index.settled_us.unwrap_or(index.end_us);
+    let until_us = index.until_us();
     for request in index.requests.values().filter(|one| one.is_acquire()) {
         let longest_ms = request.items().iter().map(|item| item.window_ms).max();
         let around_us = index.stretched_us(longest_ms.unwrap_or(0) * 1_000);
