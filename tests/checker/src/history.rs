@@ -9,6 +9,8 @@ use std::io::{self, BufRead, Write};
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits::{BUCKETS_MORE, BUCKETS_OF_WINDOW};
+
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
@@ -372,6 +374,16 @@ impl Answer {
 // === impl Item ===
 
 impl Item {
+    /// Until when units count that are taken at `log_ms`.
+    pub fn counts_until_ms(&self, log_ms: u64) -> u64 {
+        if !self.sliding {
+            return self.end_ms(log_ms);
+        }
+        let bucket_ms = (self.window_ms / BUCKETS_OF_WINDOW).max(1);
+        let buckets = self.window_ms.div_ceil(bucket_ms) + BUCKETS_MORE;
+        (log_ms / bucket_ms + buckets).saturating_mul(bucket_ms)
+    }
+
     /// The end of the window that contains `log_ms`: windows are multiples of their length.
     pub fn end_ms(&self, log_ms: u64) -> u64 {
         let window_ms = self.window_ms.max(1);

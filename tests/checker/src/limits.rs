@@ -22,5 +22,17 @@ pub const SLEW_PPM: u64 = 2_000;
 /// What readings in milliseconds may be off, and the reference clock by the way of a message.
 pub const CLOCK_SLACK_US: u64 = 250_000;
 
+/// A sliding window is cut into buckets of this part of it, rounded down.
+pub const BUCKETS_OF_WINDOW: u64 = 60;
+
+/// Units of a sliding limit count for its window and so many buckets more, each counted whole.
+pub const BUCKETS_MORE: u64 = 2;
+
+/// How long a client may answer from a denial that it remembers.
+pub const DENIAL_MS: u64 = 1_000;
+
+/// The most items of a command.
+pub const ITEMS_MAX: usize = 16;
+
 /// How long units are held that are reserved and not confirmed, in milliseconds of log time.
 pub const HOLD_MS: u64 = 1_000;

@@ -1,23 +1,23 @@
 //! A naive model that decides the log again, command by command, and notes where the answers in
 //! the log are not its own.
 //!
-//! It forgets nothing: where the product may forget an id, the model checks that it was due. It
-//! has no word on how sliding limits round, so it takes an answer with one as it stands.
+//! It forgets nothing: where the product may forget an id, the model checks that it was due. Of an
+//! answer with a sliding limit it takes the times as they stand, and nothing else.
 //!
 //! # Layout
 //! * [`model`]: counters, ids and holds, and what a command must be told by them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::history::{Answer, Ask, Command, Id, Item, Position};
 use crate::index::Index;
-use crate::limits::{HOLD_MS, UNITS_MAX};
+use crate::limits::{HOLD_MS, ITEMS_MAX, UNITS_MAX};
 
 mod model;
 #[cfg(test)]
 mod tests;
 
-use model::{Charge, Counter, Epoch, Model, Stored, place};
+use model::{Charge, Epoch, Model, Stored, place};
 
 /// The log, decided again.
 #[derive(Debug, Default)]
@@ -203,6 +203,10 @@ impl Replay {
         }
         // A command that contradicts itself is refused before it is anybody's.
         if matches!(answer, Answer::Invalid) && !model.ids.contains_key(&id) {
+            if is_plain(id, items) {
+                let what = format!("{id:?} asks for {items:?} and is told that it is invalid");
+                self.differ(Kind::Under, here, what);
+            }
             return;
         }
         let why_expired = model.why_expired(id, here.now_ms);
@@ -266,29 +270,20 @@ impl Replay {
     ) -> Vec<Charge> {
         let expected = model.expect(here.now_ms, ask);
         let is_sliding = items.iter().any(|item| item.sliding);
-        if let Some(kind) = difference(&expected, answer).filter(|_| !is_sliding) {
+        let is_right = is_sliding && expected.is_same_decision(answer);
+        if let Some(kind) = difference(&expected, answer).filter(|_| !is_right) {
             let what = format!("{id:?} is answered {answer:?}, not {expected:?}");
             self.differ(kind, here, what);
         }
         let mut charges = Vec::new();
         for (at, item) in items.iter().enumerate() {
-            let end_ms = item.end_ms(here.now_ms);
-            let counter = model.learn(item, here.now_ms);
+            let end_ms = item.counts_until_ms(here.now_ms);
+            model.learn(item, here.now_ms);
             let fits = answer.states().get(at).is_some_and(|state| state.fits);
             if !answer.takes() || !fits || item.units == 0 {
                 continue;
             }
-            if let Some(counter) = counter {
-                counter.charged += item.units;
-            } else {
-                let counter = Counter {
-                    end_ms,
-                    charged: item.units,
-                    revision: item.revision,
-                    max: item.max,
-                };
-                model.counters.insert(place(item), counter);
-            }
+            model.charge(item, here.now_ms);
             let max = model.counters[&place(item)].max;
             charges.push(Charge {
                 admission: self.admissions.len(),
@@ -381,9 +376,8 @@ impl Replay {
         stored.is_cancelled = true;
         let charges = std::mem::take(&mut stored.charges);
         model.holds.retain(|(_, held)| *held != id);
-        let has_sliding = charges.iter().any(|charge| charge.place.2);
         let expected = self.give_back(model, here.now_ms, &charges);
-        if units != expected && !has_sliding {
+        if units != expected {
             let what = format!("{id:?} gives back {units} units, not {expected}");
             self.differ(Kind::Refund, here, what);
         }
@@ -403,24 +397,24 @@ impl Replay {
         for charge in charges {
             let admission = &mut self.admissions[charge.admission];
             admission.is_returned = true;
-            let end_ms = match admission.sliding {
-                // It shares no window with what is taken from then on.
-                true => admission.log_ms + admission.window_ms,
-                false => charge.end_ms,
-            };
-            if end_ms <= now_ms {
+            if charge.end_ms <= now_ms {
                 continue;
             }
             units += charge.units;
             admission.freed = Some(after);
-            if let Some(counter) = model.counters.get_mut(&charge.place)
-                && counter.end_ms == charge.end_ms
-            {
-                counter.charged = counter.charged.saturating_sub(charge.units);
+            if let Some(counter) = model.counters.get_mut(&charge.place) {
+                counter.give_back(charge.end_ms, charge.units);
             }
         }
         units
     }
+}
+
+/// Whether nothing is wrong with a command, whatever its id was used for: some limits, of counters of
+/// their own.
+fn is_plain(id: Id, items: &[Item]) -> bool {
+    let counters: BTreeSet<_> = items.iter().map(|one| (&one.key, one.window_ms)).collect();
+    id.seq > 0 && (1..=ITEMS_MAX).contains(&items.len()) && counters.len() == items.len()
 }
 
 /// How an answer to a first acquire is not the one that was expected.

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::violation;
-use crate::index::{Index, Settled};
+use crate::history::Answer;
+use crate::index::{Index, Request, Settled};
 use crate::replay::Replay;
 use crate::report::Violation;
 
@@ -21,11 +22,12 @@ pub(super) fn check(index: &Index, _replay: &Replay) -> Vec<Violation> {
             continue;
         }
         asked += 1;
-        if request.is_unknown() {
+        if !is_served(request) {
             let what = format!(
-                "request {} of {} is unanswered {} us after the faults ended",
+                "request {} of {} is told {:?} {} us after the faults ended",
                 request.number,
                 request.client,
+                request.answered(),
                 request.sent_us - healed.at_us
             );
             found.push(violation("I11", request.sent_us, what));
@@ -40,6 +42,16 @@ pub(super) fn check(index: &Index, _replay: &Replay) -> Vec<Violation> {
         found.extend(absent(index, settled));
     }
     found
+}
+
+/// Whether a request is answered; one of a caller that leaves its id to the client, which never asks
+/// for what is not there, is decided.
+fn is_served(request: &Request) -> bool {
+    match request.answered() {
+        None | Some(Answer::Unknown) => false,
+        Some(Answer::Admitted { .. } | Answer::Denied { .. }) => true,
+        Some(_) => request.id.is_some(),
+    }
 }
 
 /// Nodes that end in another place or state than the others.
@@ -97,12 +109,12 @@ fn absent(index: &Index, settled: &Settled) -> Vec<Violation> {
 mod tests {
     use crate::What;
     use crate::history::{Answer, Phase};
-    use crate::sample::{Sample, denied, item};
+    use crate::sample::{Sample, admitted, denied, item};
 
     fn sample(answer: Answer) -> Sample {
         let mut sample = Sample::new();
         sample.phase(Phase::Healed, 2_000_000).wait_us(2_000_000);
-        sample.ask(1, None, vec![item("k", 1, 2)]);
+        sample.ask(1, None, vec![item("k", 2, 2)]);
         sample.told(1, answer, None);
         sample.phase(Phase::Settled, 0);
         sample.applied(1, 9, (1, 2, 3)).applied(2, 9, (1, 2, 3));
@@ -120,7 +132,9 @@ mod tests {
 
     #[test]
     fn a_cluster_that_does_not_serve_again_is_caught() {
-        assert_eq!(sample(Answer::Unknown).violated(), ["I11"]);
+        for answer in [Answer::Unknown, Answer::Exhausted, Answer::Invalid] {
+            assert_eq!(sample(answer).violated(), ["I11"]);
+        }
         let mut silent = Sample::new();
         silent.phase(Phase::Healed, 10);
         assert_eq!(silent.violated(), ["I11"]);
@@ -128,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_node_that_stays_behind_is_caught() {
-        let mut sample = sample(Answer::Exhausted);
+        let mut sample = sample(admitted(&[0], 2, 500));
         assert_eq!(sample.violated(), Vec::<&str>::new());
         sample.applied(3, 8, (1, 1, 2));
         assert_eq!(sample.violated(), ["I11"]);
@@ -139,7 +153,7 @@ mod tests {
         let mut sample = Sample::new();
         sample.phase(Phase::Healed, 10).wait_us(1_000);
         sample.ask(1, None, vec![item("k", 1, 1)]);
-        sample.told(1, crate::sample::admitted(&[0], 1, 500), None);
+        sample.told(1, admitted(&[0], 1, 500), None);
         sample.push(What::Phase {
             phase: Phase::Settled,
             within_us: 0,

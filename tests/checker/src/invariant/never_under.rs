@@ -1,11 +1,13 @@
-//! NU, never under: a request is denied only when the units are really used, and in a window
-//! without a fault every request is answered and what is asked for is admitted up to the max.
+//! NU, never under: a request is denied only when the units are really used, by the log or by a
+//! denial of the log that its client remembers, and in a window without a fault every request is
+//! answered and what is asked for is admitted up to the max.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::violation;
-use crate::history::Answer;
+use crate::history::{Answer, ItemState};
 use crate::index::{Index, Request};
+use crate::limits::DENIAL_MS;
 use crate::replay::{Kind, Replay};
 use crate::report::Violation;
 
@@ -18,6 +20,7 @@ pub(super) fn check(index: &Index, replay: &Replay) -> Vec<Violation> {
         .map(|difference| violation("NU", difference.at_us, difference.what.clone()))
         .collect();
     found.extend(denied_with_room(index));
+    found.extend(never_denied(index));
     found.extend(unanswered_in_peace(index));
     found
 }
@@ -67,7 +70,7 @@ fn denied_with_room(index: &Index) -> Vec<Violation> {
                 .filter(|(sent, until, _)| *sent <= told_us && *until >= earliest_us);
             near.map(|(.., units)| units).sum()
         });
-        let is_excused = is_remembered(index, request) || index.rests_on_holds(request);
+        let is_excused = is_cached(request) || index.rests_on_holds(request);
         if used + units <= max && !is_excused {
             let what = format!(
                 "request {} was denied {units} of {max} units of {key}, of which at most {used} \
@@ -80,38 +83,57 @@ fn denied_with_room(index: &Index) -> Vec<Violation> {
     found
 }
 
-/// Whether a client answered from an earlier denial of the same counter that has not run out: while
-/// there is no leader log time stands still, and a window is as long as that.
-fn is_remembered(index: &Index, request: &Request) -> bool {
-    let Some(told) = &request.answer else {
+fn is_cached(request: &Request) -> bool {
+    matches!(
+        request.answered(),
+        Some(Answer::Denied { cached: true, .. })
+    )
+}
+
+/// Denials from a client's memory of what it was not denied, or not within a second. Whether an
+/// earlier denial was right is not asked again: while there is no leader log time stands still, and
+/// a window is as long as that.
+fn never_denied(index: &Index) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for request in index.requests.values().filter(|one| is_cached(one)) {
+        let Some(told) = &request.answer else {
+            continue;
+        };
+        if !is_remembered(index, request, told.at_us) {
+            let (number, client) = (request.number, &request.client);
+            let what =
+                format!("request {number} was denied by what {client} should not know, or no more");
+            found.push(violation("NU", told.at_us, what));
+        }
+    }
+    found
+}
+
+/// Whether the client was denied the counter a little before, with fewer units left than it asks for
+/// now.
+fn is_remembered(index: &Index, request: &Request, at_us: u64) -> bool {
+    let Some((key, window_ms, units, _)) = binding(request) else {
         return false;
     };
-    let (Answer::Denied { cached: true, .. }, Some((key, window_ms, units, _))) =
-        (&told.answer, binding(request))
-    else {
-        return false;
+    let is_source = |earlier: &Request| {
+        let Some(first) = earlier.answer.as_ref().filter(|_| !is_cached(earlier)) else {
+            return false;
+        };
+        let Answer::Denied { items, .. } = &first.answer else {
+            return false;
+        };
+        let is_known = |state: &ItemState| {
+            let known_us = state.reset_after_ms.min(DENIAL_MS) * 1_000;
+            let until_us = first.at_us + index.stretched_us(known_us);
+            // Known to the client before its caller has heard of it.
+            state.remaining < units && (earlier.sent_us..=until_us).contains(&at_us)
+        };
+        let mut all = earlier.items().iter().zip(items);
+        all.any(|(item, state)| (&*item.key, item.window_ms) == (key, window_ms) && is_known(state))
     };
-    index.requests.values().any(|earlier| {
-        let (Some(first), Some((its_key, its_window_ms, ..))) = (&earlier.answer, binding(earlier))
-        else {
-            return false;
-        };
-        let Answer::Denied {
-            binding,
-            retry_after_ms: Some(wait_ms),
-            items,
-            cached: false,
-        } = &first.answer
-        else {
-            return false;
-        };
-        let until_us = first.at_us + index.stretched_us(wait_ms * 1_000);
-        (its_key, its_window_ms) == (key, window_ms)
-            && (first.at_us..=until_us).contains(&told.at_us)
-            && items
-                .get(*binding)
-                .is_some_and(|state| state.remaining < units)
-    })
+    let all = index.requests.values();
+    let mut own = all.filter(|earlier| earlier.client == request.client);
+    own.any(is_source)
 }
 
 /// The counter that denied a request: its key and window, the units asked, the max in force.
@@ -147,7 +169,8 @@ fn unanswered_in_peace(index: &Index) -> Vec<Violation> {
 
 #[cfg(test)]
 mod tests {
-    use crate::history::{Answer, Edge};
+    use crate::What;
+    use crate::history::{Answer, Ask, Edge};
     use crate::sample::{Sample, acquire, admitted, denied, item, open};
 
     #[test]
@@ -170,20 +193,84 @@ mod tests {
         }
     }
 
+    /// A client was denied a counter that is full for nine seconds; so long after that, one is denied
+    /// from its memory.
+    fn remembered(client: &str, wait_us: u64, units: u64) -> Sample {
+        let mut sample = Sample::new();
+        sample.ask(1, None, vec![item("k", 2, 2)]);
+        sample.told(1, admitted(&[0], 2, 900), None);
+        sample.ask(2, None, vec![item("k", 2, 1)]);
+        sample.told(2, denied(0, 2, 9_000), None);
+        sample.wait_us(wait_us).push(What::Sent {
+            request: 3,
+            client: client.into(),
+            id: None,
+            ask: Ask::Acquire {
+                items: vec![item("k", 2, units)],
+            },
+        });
+        let mut denial = denied(0, 2, 8_000);
+        if let Answer::Denied { cached, .. } = &mut denial {
+            *cached = true;
+        }
+        sample.told(3, denial, None);
+        sample
+    }
+
     #[test]
-    fn a_client_may_remember_a_denial_until_its_wait_is_over() {
-        for (wait_us, violated) in [(8_000_000, vec![]), (30_000_000, vec!["NU"])] {
+    fn a_client_may_remember_a_denial_for_a_second() {
+        for (wait_us, violated) in [(900_000, vec![]), (1_400_000, vec!["NU"])] {
+            assert_eq!(remembered("g", wait_us, 1).violated(), violated);
+        }
+    }
+
+    #[test]
+    fn a_denial_of_another_client_or_of_more_units_is_no_memory() {
+        assert_eq!(remembered("h", 100_000, 1).violated(), ["NU"]);
+        assert_eq!(remembered("g", 100_000, 0).violated(), ["NU"]);
+    }
+
+    #[test]
+    fn a_sliding_denial_needs_units_of_its_window_and_two_buckets() {
+        let sliding = |key: &str| {
+            let mut item = item(key, 1, 1);
+            item.sliding = true;
+            item
+        };
+        // Taken at 5,008 ms, in the bucket from there on: it counts until 6,048 ms.
+        for (log_ms, violated) in [(6_047, vec![]), (6_048, vec!["NU"])] {
             let mut sample = Sample::new();
-            sample.ask(1, None, vec![item("k", 2, 2)]);
-            sample.told(1, admitted(&[0], 2, 900), None);
-            sample.ask(2, None, vec![item("k", 2, 1)]);
-            sample.told(2, denied(0, 2, 9_000), None);
-            sample.wait_us(wait_us).ask(3, None, vec![item("k", 2, 1)]);
-            let mut remembered = denied(0, 2, 900);
-            if let Answer::Denied { cached, .. } = &mut remembered {
-                *cached = true;
+            let mut first = denied(0, 1, 1_040);
+            first = match first {
+                Answer::Denied { items, .. } => Answer::Admitted {
+                    valid_for_ms: Some(16),
+                    items,
+                },
+                other => other,
+            };
+            first.states_mut()[0].fits = true;
+            let first = acquire((1, 1), vec![sliding("s")], first);
+            sample.entry(1, 5_008, vec![open(1), first]);
+            // In a bundle with one that has room.
+            let both = vec![sliding("s"), item("k", 1, 1)];
+            let mut denial = denied(0, 1, 1);
+            if let Answer::Denied { items, .. } = &mut denial {
+                let rest_ms = 7_000 - log_ms;
+                items.push(admitted(&[1], 1, rest_ms).states()[0]);
             }
-            sample.told(3, remembered, None);
+            let second = acquire((1, 2), both, denial);
+            sample.wait_us(1_040_000).entry(2, log_ms, vec![second]);
+            assert_eq!(sample.violated(), violated);
+        }
+    }
+
+    #[test]
+    fn a_plain_request_that_is_called_invalid_is_caught() {
+        let twice = vec![item("k", 1, 1), item("k", 2, 1)];
+        for (items, violated) in [(twice, vec![]), (vec![item("k", 1, 1)], vec!["NU"])] {
+            let mut sample = Sample::new();
+            let refused = acquire((1, 1), items, Answer::Invalid);
+            sample.entry(1, 5_100, vec![open(1), refused]);
             assert_eq!(sample.violated(), violated);
         }
     }

@@ -1,5 +1,6 @@
 //! Counters, ids and holds as a log leaves them, and what a command must be told by them.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::history::{Answer, Ask, Id, Item, ItemState};
@@ -16,10 +17,11 @@ pub(super) struct Model {
 
 pub(super) type Place = (String, u64, bool);
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Counter {
     pub(super) end_ms: u64,
-    pub(super) charged: u64,
+    /// Until when units count, and how many: of one window all until its end.
+    pub(super) charged: BTreeMap<u64, u64>,
     pub(super) revision: u64,
     pub(super) max: u64,
 }
@@ -78,14 +80,32 @@ impl Model {
     }
 
     fn in_force(&self, item: &Item, now_ms: u64) -> (u64, u64) {
-        match self.standing(item, now_ms) {
-            None => (0, item.max),
-            Some(counter) if item.revision > counter.revision => (counter.charged, item.max),
-            Some(counter) if item.revision == counter.revision => {
-                (counter.charged, item.max.min(counter.max))
-            }
-            Some(counter) => (counter.charged, counter.max),
+        let Some(counter) = self.standing(item, now_ms) else {
+            return (0, item.max);
+        };
+        let max = match item.revision.cmp(&counter.revision) {
+            Ordering::Greater => item.max,
+            Ordering::Equal => item.max.min(counter.max),
+            Ordering::Less => counter.max,
+        };
+        (counter.used(now_ms), max)
+    }
+
+    /// Charges a counter, which starts anew if it does not stand.
+    pub(super) fn charge(&mut self, item: &Item, now_ms: u64) {
+        let end_ms = item.counts_until_ms(now_ms);
+        if self.learn(item, now_ms).is_none() {
+            let counter = Counter {
+                end_ms,
+                charged: BTreeMap::new(),
+                revision: item.revision,
+                max: item.max,
+            };
+            self.counters.insert(place(item), counter);
         }
+        let counter = self.counters.get_mut(&place(item)).expect("it is there");
+        counter.end_ms = end_ms;
+        *counter.charged.entry(end_ms).or_default() += item.units;
     }
 
     /// Notes the newest revision on a counter that stands.
@@ -100,7 +120,7 @@ impl Model {
 
     /// The units that are held of a counter.
     fn held(&self, item: &Item, now_ms: u64) -> u64 {
-        let (place, end_ms) = (place(item), item.end_ms(now_ms));
+        let (place, end_ms) = (place(item), item.counts_until_ms(now_ms));
         let ids = self.holds.iter().filter_map(|(_, id)| self.ids.get(id));
         let charges = ids.flat_map(|stored| &stored.charges);
         let held = charges.filter(|one| one.place == place && one.end_ms == end_ms);
@@ -212,6 +232,23 @@ fn taken(ask: &Ask, standings: Vec<Standing>) -> Answer {
 
 pub(super) fn place(item: &Item) -> Place {
     (item.key.clone(), item.window_ms, item.sliding)
+}
+
+// === impl Counter ===
+
+impl Counter {
+    /// The units that count at a time.
+    fn used(&self, now_ms: u64) -> u64 {
+        let count = self.charged.range(now_ms + 1..);
+        count.map(|(_, units)| units).sum()
+    }
+
+    /// Gives units back that count until a time, if any are there.
+    pub(super) fn give_back(&mut self, until_ms: u64, units: u64) {
+        if let Some(charged) = self.charged.get_mut(&until_ms) {
+            *charged = charged.saturating_sub(units);
+        }
+    }
 }
 
 // === impl Epoch ===
