@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::index::Index;
 
-/// What a run must have had, and how often it had it.
+/// What a run must have had, and how often it had it, in the shards that decide requests.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Coverage {
     pub leader_changes: usize,
@@ -22,10 +22,14 @@ pub struct Coverage {
 
 impl Coverage {
     pub(crate) fn of(index: &Index) -> Self {
+        let deciding = index.deciding_shards();
         let mut terms: BTreeMap<u32, BTreeSet<u64>> = BTreeMap::new();
         for (_, _, shard, term) in &index.leaders {
-            terms.entry(*shard).or_default().insert(*term);
+            if deciding.contains(shard) {
+                terms.entry(*shard).or_default().insert(*term);
+            }
         }
+        let installs = index.snapshots.iter();
         let mut ids = BTreeMap::new();
         for request in index.requests.values().filter(|one| one.is_acquire()) {
             if let Some(id) = request.id.filter(|_| !request.is_unknown()) {
@@ -47,7 +51,7 @@ impl Coverage {
         let denied = |answer: &crate::history::Answer| answer.is_denied();
         Self {
             leader_changes: terms.values().map(|terms| terms.len() - 1).sum(),
-            snapshot_installs: index.snapshots,
+            snapshot_installs: installs.filter(|shard| deciding.contains(shard)).count(),
             duplicates: ids
                 .values()
                 .filter(again)
@@ -87,13 +91,16 @@ mod tests {
     fn a_run_counts_when_everything_happened_in_it() {
         let mut sample = Sample::new();
         assert_eq!(sample.report().coverage.missing().len(), 5);
-        sample.leader(1, 0, 1).leader(2, 0, 2).snapshot(3, 0, 10);
+        // In another group, which decides nothing.
+        sample.leader(1, 7, 1).leader(2, 7, 2).snapshot(3, 7, 10);
         sample.ask(1, Some((1, 1)), vec![item("k", 1, 1)]);
         sample.told(1, admitted(&[0], 1, 500), Some(5));
         sample.ask(2, Some((1, 1)), vec![item("k", 1, 1)]);
         sample.told(2, admitted(&[0], 1, 400), Some(6));
         sample.ask(3, Some((1, 2)), vec![item("k", 1, 1)]);
         sample.told(3, denied(0, 1, 400), Some(7));
+        assert_eq!(sample.report().coverage.missing().len(), 3);
+        sample.leader(1, 0, 1).leader(2, 0, 2).snapshot(3, 0, 10);
         assert_eq!(sample.report().coverage.missing(), ["unknown outcome"]);
         sample.ask(4, Some((1, 3)), vec![item("k", 1, 1)]);
         sample.told(4, Answer::Unknown, None);

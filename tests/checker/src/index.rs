@@ -1,7 +1,7 @@
 //! What belongs together in a history: a request with its answer and its use, an entry with when
 //! it was seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::history::{
     Answer, Ask, Command, Edge, Event, HistoryError, Id, Item, Phase, Position, What,
@@ -18,7 +18,8 @@ pub struct Index {
     pub applied: Vec<Applied>,
     /// When, node, shard, term.
     pub leaders: Vec<(u64, u64, u32, u64)>,
-    pub snapshots: usize,
+    /// The shard of each that was installed.
+    pub snapshots: Vec<u32>,
     pub bounds: Vec<(u64, u64, String, u64, u64)>,
     /// When faults were on: from, to, and what.
     pub faults: Vec<(u64, u64, String)>,
@@ -267,7 +268,7 @@ impl Index {
             What::Leader { node, shard, term } => {
                 self.leaders.push((at_us, *node, *shard, *term));
             }
-            What::Snapshot { .. } => self.snapshots += 1,
+            What::Snapshot { shard, .. } => self.snapshots.push(*shard),
             What::Bound {
                 node,
                 bound,
@@ -328,6 +329,20 @@ impl Index {
         let mut shards: Vec<u32> = self.entries.keys().map(|(shard, _)| *shard).collect();
         shards.dedup();
         shards
+    }
+
+    /// The shards that decide requests, by their logs and by what is answered.
+    pub fn deciding_shards(&self) -> BTreeSet<u32> {
+        let decides = |answer: &Answer| answer.takes() || answer.is_denied();
+        let logged = self.entries.iter().filter(|(_, entry)| {
+            let mut commands = entry.commands.iter();
+            commands.any(|command| decides(&command.answer))
+        });
+        let told = self.requests.values().filter_map(|one| one.answer.as_ref());
+        let told = told.filter(|told| decides(&told.answer));
+        let told = told.filter_map(|told| told.position);
+        let told = told.map(|position| position.shard);
+        logged.map(|((shard, _), _)| *shard).chain(told).collect()
     }
 
     /// The window that each item of an admission was charged to, where the log tells: its end in

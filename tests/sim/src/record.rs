@@ -131,7 +131,7 @@ impl Seen {
     fn note(&mut self, what: &What) {
         match what {
             What::Leader { shard: 0, term, .. } => drop(self.terms.insert(*term)),
-            What::Snapshot { .. } => self.installs += 1,
+            What::Snapshot { shard, .. } if *shard != ShardId::REGISTRY.0 => self.installs += 1,
             What::Answered {
                 answer: Answer::Unknown,
                 ..
