@@ -47,7 +47,7 @@ cluster *ARGS:
 
 # Simulates clusters: `just sim 7` for one seed, `just sim --seeds 500` for many, `just sim --help`
 sim *ARGS:
-    cd tests/sim && env -u RUSTFLAGS cargo run --release --quiet -- {{ARGS}}
+    cargo run --release --quiet -p quotum-sim -- {{ARGS}}
 
 # What continuous integration asks of the simulation, with so many seeds
 sim-check SEEDS="50":

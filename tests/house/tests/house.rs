@@ -209,13 +209,19 @@ fn the_pure_crates_have_no_io_time_randomness_or_async() {
     }
 }
 
+/// What builds the simulator has no share in the features that the workspace is built with.
+#[test]
+fn the_launcher_of_the_simulator_depends_on_nothing() {
+    assert_eq!(dependencies()["quotum-sim"], BTreeSet::new());
+}
+
 #[test]
 fn only_replica_names_openraft() {
     for (member, dependencies) in dependencies() {
         let names = dependencies
             .iter()
             .any(|dependency| dependency.starts_with("openraft"));
-        let may = ["quotum-replica", "quotum-sim"].contains(&member.as_str());
+        let may = member == "quotum-replica";
         assert!(!names || may, "{member} must not depend on openraft");
     }
 }

@@ -16,10 +16,13 @@ pub(crate) struct Arguments {
     /// How many seeds, from the first on
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) seeds: u64,
-    /// A bug to put in; stops at the first seed that catches it
+    /// A bug to put in
     #[arg(long, value_name = "NAME")]
     pub(crate) bug: Option<String>,
-    /// Lists the bugs that can be put in, a line each
+    /// Stops at the first seed that shows a violation
+    #[arg(long)]
+    pub(crate) first: bool,
+    /// Lists the names of the bugs that can be put in, a line each
     #[arg(long)]
     pub(crate) list_bugs: bool,
     /// `json` leaves out everything but the last line

@@ -38,8 +38,8 @@
 
 #[cfg(not(tokio_unstable))]
 compile_error!(
-    "the simulator is built with --cfg tokio_unstable: run `just sim`, or cargo in tests/sim with \
-     RUSTFLAGS unset"
+    "the simulator is built with --cfg tokio_unstable: run `cargo run -p quotum-sim`, or cargo in \
+     tests/sim with RUSTFLAGS unset"
 );
 
 mod arguments;
@@ -107,8 +107,8 @@ fn main() -> ExitCode {
 }
 
 fn list_bugs() -> std::io::Result<bool> {
-    for (_, name, what) in quotum_limit::bugs::ALL {
-        writeln!(std::io::stdout(), "{name:24} {what}")?;
+    for (_, name, _) in quotum_limit::bugs::ALL {
+        writeln!(std::io::stdout(), "{name}")?;
     }
     Ok(true)
 }

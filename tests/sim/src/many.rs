@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: &Arguments) -> io::Result<bool> {
     let mut running: std::collections::VecDeque<(u64, Child)> = Default::default();
     let mut is_caught = false;
     loop {
-        while running.len() < jobs && next < end && !(is_caught && arguments.bug.is_some()) {
+        while running.len() < jobs && next < end && !(is_caught && arguments.first) {
             running.push_back((next, start(arguments, next)?));
             next += 1;
         }
