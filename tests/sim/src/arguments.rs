@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
     /// A bug to put in
     #[arg(long, value_name = "NAME")]
     pub(crate) bug: Option<String>,
-    /// Stops at the first seed that shows a violation
+    /// Stops at the first seed that shows a violation, or catches the bug that is put in
     #[arg(long)]
     pub(crate) first: bool,
     /// Lists the names of the bugs that can be put in, a line each

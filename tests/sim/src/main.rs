@@ -34,7 +34,7 @@
 //!   [`twice`]: what arrives twice.
 //! * [`record`]: the history.
 //! * [`many`]: many seeds. [`arguments`]: the command line. What can be broken on purpose is in
-//!   `quotum_limit::bugs`.
+//!   `quotum_limit::bugs`, and what must catch it in [`expected`].
 
 #[cfg(not(tokio_unstable))]
 compile_error!(
@@ -48,6 +48,7 @@ mod caller;
 mod chaos;
 mod clock;
 mod disk;
+mod expected;
 mod fleet;
 mod gateway;
 mod machine;

@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use serde::Serialize;
 
 use crate::arguments::{Arguments, Output};
+use crate::expected::is_caught;
 use crate::run::Outcome;
 
 /// The most CPU time of a run, a hundred times what one takes. A task that turns while no time passes
@@ -23,6 +24,9 @@ struct Summary {
     violations: u64,
     faults: u64,
     decisions: u64,
+    /// With a bug: the seeds in which an invariant that it breaks has caught it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caught: Option<u64>,
     /// The seeds that show a violation.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     failed: Vec<u64>,
@@ -32,13 +36,16 @@ struct Summary {
 pub(crate) fn run(arguments: &Arguments) -> io::Result<bool> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = arguments.jobs.unwrap_or(cores).max(1);
-    let mut summary = Summary::default();
+    let mut summary = Summary {
+        caught: arguments.bug.as_ref().map(|_| 0),
+        ..Summary::default()
+    };
     let mut next = arguments.seed;
     let end = arguments.seed.saturating_add(arguments.seeds);
     let mut running: std::collections::VecDeque<(u64, Child)> = Default::default();
-    let mut is_caught = false;
+    let mut is_found = false;
     loop {
-        while running.len() < jobs && next < end && !(is_caught && arguments.first) {
+        while running.len() < jobs && next < end && !(is_found && arguments.first) {
             running.push_back((next, start(arguments, next)?));
             next += 1;
         }
@@ -46,7 +53,15 @@ pub(crate) fn run(arguments: &Arguments) -> io::Result<bool> {
             break;
         };
         let outcome = finish(seed, child)?;
-        is_caught |= !outcome.violations.is_empty();
+        let is_wrong = !outcome.violations.is_empty();
+        is_found |= match &arguments.bug {
+            Some(bug) => {
+                let is_caught = is_caught(bug, &outcome.invariants);
+                summary.caught = summary.caught.map(|seeds| seeds + u64::from(is_caught));
+                is_caught
+            }
+            None => is_wrong,
+        };
         tell(arguments, &outcome)?;
         summary.add(&outcome);
         if arguments.output == Output::Text && summary.seeds.is_multiple_of(50) {
@@ -96,6 +111,7 @@ fn finish(seed: u64, child: Child) -> io::Result<Outcome> {
         counted: false,
         missing: Vec::new(),
         violations: vec![why],
+        invariants: Vec::new(),
         faults: 0,
         decisions: 0,
         digest: 0,
@@ -115,7 +131,8 @@ fn tell(arguments: &Arguments, outcome: &Outcome) -> io::Result<()> {
     if !outcome.violations.is_empty() {
         let bug = arguments.bug.as_ref();
         let bug = bug.map_or(String::new(), |bug| format!(" --bug {bug}"));
-        writeln!(out, "replay: just sim {seed}{bug}")?;
+        let invariants = outcome.invariants.join(" ");
+        writeln!(out, "replay: just sim {seed}{bug}  # {invariants}")?;
     } else if !outcome.counted {
         writeln!(
             out,

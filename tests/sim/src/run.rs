@@ -1,5 +1,6 @@
 //! One run: a cluster, its clients, faults, then peace, and the verdict.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub(crate) struct Outcome {
     pub(crate) counted: bool,
     pub(crate) missing: Vec<String>,
     pub(crate) violations: Vec<String>,
+    /// The invariants that are violated, each once: not all that is wrong is one.
+    pub(crate) invariants: Vec<String>,
     pub(crate) faults: usize,
     pub(crate) decisions: usize,
     /// A checksum of everything that happened, in order.
@@ -204,6 +207,7 @@ fn judge(seed: u64, events: &[Event], trace: &[String], mut trouble: Vec<String>
         counted: false,
         missing: Vec::new(),
         violations: Vec::new(),
+        invariants: Vec::new(),
         faults: 0,
         decisions: 0,
         digest,
@@ -214,6 +218,10 @@ fn judge(seed: u64, events: &[Event], trace: &[String], mut trouble: Vec<String>
             format!("{} at {at_ms} ms: {}", one.invariant, one.what)
         });
         outcome.violations.extend(shown);
+        let names: BTreeSet<_> = report.violations.iter().map(|one| one.invariant).collect();
+        outcome
+            .invariants
+            .extend(names.into_iter().map(ToOwned::to_owned));
         outcome.counted = report.coverage.is_enough();
         outcome.missing = report
             .coverage
