@@ -80,6 +80,9 @@ pub enum What {
         position: Position,
         log_ms: u64,
         commands: Vec<Command>,
+        /// The most counters that may be live in its shard, where nothing else bounds them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        counters_max: Option<u64>,
         /// It may have been applied long before: all that is known is that it was by then.
         #[serde(default)]
         is_late: bool,
@@ -445,6 +448,7 @@ mod tests {
                     ask,
                     answer: admitted.clone(),
                 }],
+                counters_max: Some(9),
                 is_late: false,
             },
             What::Answered {

@@ -59,6 +59,7 @@ pub struct Entry {
     pub term: u64,
     pub log_ms: u64,
     pub commands: Vec<Command>,
+    pub counters_max: Option<u64>,
 }
 
 /// One report of a node.
@@ -222,6 +223,7 @@ impl Index {
                 position,
                 log_ms,
                 commands,
+                counters_max,
                 is_late,
             } => {
                 let entry = Entry {
@@ -230,6 +232,7 @@ impl Index {
                     term: position.term,
                     log_ms: *log_ms,
                     commands: commands.clone(),
+                    counters_max: *counters_max,
                 };
                 let place = (position.shard, position.index);
                 if self.entries.insert(place, entry).is_some() {

@@ -31,6 +31,9 @@ pub const BUCKETS_MORE: u64 = 2;
 /// How long a client may answer from a denial that it remembers.
 pub const DENIAL_MS: u64 = 1_000;
 
+/// How far behind the log a leader may be that refuses for want of room by its own state.
+pub const REFUSE_FRESH_US: u64 = 100_000;
+
 /// The most items of a command.
 pub const ITEMS_MAX: usize = 16;
 

@@ -10,8 +10,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::history::{Answer, Ask, Command, Id, Item, Position};
-use crate::index::Index;
-use crate::limits::{HOLD_MS, ITEMS_MAX, UNITS_MAX};
+use crate::index::{Index, Request};
+use crate::limits::{CLOCK_SLACK_US, HOLD_MS, ITEMS_MAX, REFUSE_FRESH_US, UNITS_MAX};
 
 mod model;
 #[cfg(test)]
@@ -25,6 +25,9 @@ pub struct Replay {
     pub differences: Vec<Difference>,
     /// Every first admission, in the order of each log.
     pub admissions: Vec<Admission>,
+    /// By shard and index, after each entry: when it was seen, how many counters were live, and how many
+    /// may be.
+    pub live: BTreeMap<(u32, u64), (u64, u64, u64)>,
     /// By shard and epoch: up to which seq its client has settled all ids in the end.
     pub acked: BTreeMap<(u32, u64), u64>,
 }
@@ -46,6 +49,8 @@ pub enum Kind {
     Expiry,
     /// Units were held for longer or shorter than they are, or kept though nobody confirmed them.
     Hold,
+    /// More counters are live than may be.
+    Crowd,
     /// The right decision with the wrong numbers.
     Numbers,
 }
@@ -83,6 +88,7 @@ struct Here {
     at_us: u64,
     now_ms: u64,
     position: Position,
+    counters_max: Option<u64>,
 }
 
 // === impl Admission ===
@@ -113,10 +119,15 @@ impl Replay {
                     term: entry.term,
                     index: *at,
                 },
+                counters_max: entry.counters_max,
             };
             replay.end_holds(model, here.now_ms);
             for command in &entry.commands {
                 replay.step(model, here, command);
+            }
+            if let Some(most) = entry.counters_max {
+                let live = (entry.at_us, model.live(entry.log_ms), most);
+                replay.live.insert((*shard, *at), live);
             }
         }
         for (shard, model) in &models {
@@ -132,6 +143,36 @@ impl Replay {
         self.differences
             .iter()
             .filter(move |difference| kinds.contains(&difference.kind))
+    }
+
+    /// Whether a leader may have refused a request for want of room, without an entry of the log.
+    pub fn may_refuse(&self, request: &Request, told_us: u64) -> bool {
+        let behind_us = REFUSE_FRESH_US + CLOCK_SLACK_US;
+        let from_us = request.sent_us.saturating_sub(behind_us);
+        let shards: BTreeSet<u32> = request.items().iter().filter_map(|one| one.shard).collect();
+        shards.into_iter().any(|shard| {
+            let new = request
+                .items()
+                .iter()
+                .filter(|one| one.shard == Some(shard));
+            self.may_be_full(shard, new.count() as u64, (from_us, told_us))
+        })
+    }
+
+    /// Whether a leader of a shard may have had no room for so many counters more between two instants,
+    /// by the last entry before them or by one from then on.
+    fn may_be_full(&self, shard: u32, more: u64, (from_us, to_us): (u64, u64)) -> bool {
+        let seen = self.live.range((shard, 0)..=(shard, u64::MAX));
+        let until = seen.take_while(|(_, (at_us, ..))| *at_us <= to_us);
+        let is_full = |live: u64, most: u64| live + more > most;
+        let mut was_full = false;
+        for (_, (at_us, live, most)) in until {
+            if *at_us >= from_us && was_full {
+                return true;
+            }
+            was_full = is_full(*live, *most);
+        }
+        was_full
     }
 
     fn differ(&mut self, kind: Kind, here: Here, what: String) {
@@ -232,7 +273,7 @@ impl Replay {
             return;
         }
         if matches!(answer, Answer::Exhausted) {
-            return;
+            return self.exhaust(model, here, id, command);
         }
         let charges = self.decide(model, here, (id, items), command);
         if matches!(answer, Answer::Contended { .. }) {
@@ -260,6 +301,24 @@ impl Replay {
         }
     }
 
+    /// A first acquire is refused because there are too many counters: all it asks for must fit, and
+    /// the counters that it would add must not.
+    fn exhaust(&mut self, model: &Model, here: Here, id: Id, Command { ask, .. }: &Command) {
+        let Some(most) = here.counters_max else {
+            return;
+        };
+        let expected = model.expect(here.now_ms, ask);
+        let live = model.live(here.now_ms);
+        let new = model.new_counters(here.now_ms, ask.items(), &expected);
+        if !expected.takes() || live + new <= most {
+            let what = format!(
+                "{id:?} is told of too many counters, with {live} of {most} live and {new} new: \
+                 {expected:?}"
+            );
+            self.differ(Kind::Under, here, what);
+        }
+    }
+
     /// Decides a first acquire, and takes over what the log says where they differ.
     fn decide(
         &mut self,
@@ -274,6 +333,11 @@ impl Replay {
         if let Some(kind) = difference(&expected, answer).filter(|_| !is_right) {
             let what = format!("{id:?} is answered {answer:?}, not {expected:?}");
             self.differ(kind, here, what);
+        }
+        let live = model.live(here.now_ms) + model.new_counters(here.now_ms, items, answer);
+        if let Some(most) = here.counters_max.filter(|most| live > *most) {
+            let what = format!("{id:?} makes {live} counters live, at most {most}");
+            self.differ(Kind::Crowd, here, what);
         }
         let mut charges = Vec::new();
         for (at, item) in items.iter().enumerate() {

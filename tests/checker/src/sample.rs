@@ -9,6 +9,8 @@ use crate::report::{Report, check};
 pub(crate) struct Sample {
     pub(crate) events: Vec<Event>,
     pub(crate) now_us: u64,
+    /// That of the entries from here on.
+    pub(crate) counters_max: Option<u64>,
 }
 
 pub(crate) fn item(key: &str, max: u64, units: u64) -> Item {
@@ -117,6 +119,7 @@ impl Sample {
         let mut sample = Self {
             events: Vec::new(),
             now_us: 0,
+            counters_max: None,
         };
         sample.push(What::Run {
             source: "sample".into(),
@@ -223,6 +226,7 @@ impl Sample {
             position,
             log_ms,
             commands,
+            counters_max: self.counters_max,
             is_late: false,
         })
     }

@@ -97,6 +97,7 @@ fn decided(position: Position, batch: &Batch, state: &mut State, is_late: bool) 
         position,
         log_ms: state.last_stamp().log.ms,
         commands: commands.map(command).collect(),
+        counters_max: quotum_logged::counters_max(batch.caps),
         is_late,
     }
 }

@@ -2,7 +2,7 @@
 //! clusters of real processes alike. The checker itself knows nothing of our own crates.
 
 use quotum_checker::history::{Answer, Ask, Command, Id, Item, ItemState};
-use quotum_limit::{Algorithm, Outcome, RequestId};
+use quotum_limit::{Algorithm, Caps, Outcome, RequestId};
 
 /// One command of a shard's log, and what it was answered. What a peek asked is left out: it is long,
 /// and changes nothing.
@@ -41,6 +41,13 @@ pub fn command(shard: u32, command: &quotum_limit::Command, outcome: &Outcome) -
         ask,
         answer,
     }
+}
+
+/// The most counters of a shard that decides under these caps; `None` where those of one tenant are
+/// bounded by fewer, which a history does not tell.
+pub fn counters_max(caps: Caps) -> Option<u64> {
+    let is_one_bound = caps.tenant_counters_max >= caps.counters_max;
+    is_one_bound.then_some(caps.counters_max as u64)
 }
 
 /// The name of a request.

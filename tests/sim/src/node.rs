@@ -21,7 +21,7 @@ use crate::record::Watcher;
 use crate::run::build_info;
 use crate::twice::Twice;
 use crate::wire::node_dialer;
-use crate::world::{COUNTERS_MAX, SEGMENT_BYTES, Stage, World, client_address, peer_address};
+use crate::world::{SEGMENT_BYTES, Stage, World, client_address, peer_address};
 
 /// How often a node is looked at for what it leads.
 const LOOK: Duration = Duration::from_millis(10);
@@ -45,8 +45,8 @@ fn config(world: &World, machine: u64) -> ServerConfig {
             },
             shards: world.shards(),
             caps: Caps {
-                counters_max: COUNTERS_MAX,
-                tenant_counters_max: COUNTERS_MAX,
+                counters_max: world.counters_max(),
+                tenant_counters_max: world.counters_max(),
             },
             log: LogConfig {
                 durability: Durability::Fsync,
@@ -194,7 +194,7 @@ async fn look(world: &World, machine: u64, node: Node) {
         bound("log bytes", status.log_used_bytes, 64 * SEGMENT_BYTES);
         for group in &status.groups {
             let counters = group.counters_live as u64;
-            bound("counters", counters, COUNTERS_MAX as u64);
+            bound("counters", counters, world.counters_max() as u64);
             bound("request ids", group.requests_held as u64, 1 << 18);
         }
     }

@@ -120,6 +120,7 @@ impl Recorder {
             },
             log_ms: stamp.log.ms,
             commands: commands.collect(),
+            counters_max: quotum_logged::counters_max(batch.caps),
             is_late: false,
         });
     }

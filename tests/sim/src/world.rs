@@ -38,8 +38,11 @@ pub(crate) const DRIFT_PPM: u64 = 1_000;
 /// The size of log segments: the smallest, so that logs are cut and snapshots taken often.
 pub(crate) const SEGMENT_BYTES: u64 = 64 << 10;
 
-/// The most counters of a shard.
-pub(crate) const COUNTERS_MAX: usize = 400;
+/// The most counters of a shard, more than there are.
+const COUNTERS_MAX: usize = 400;
+
+/// And in a tenth of the runs: fewer than are asked for, so that some are refused.
+const FEW_COUNTERS: [usize; 3] = [8, 11, 14];
 
 /// What all hosts share. Clones share it.
 #[derive(Clone)]
@@ -50,6 +53,7 @@ pub(crate) struct World {
 struct Inner {
     seed: u64,
     shards: u32,
+    counters_max: usize,
     gateways: usize,
     founders: u64,
     /// Whether there is a machine more than founders, and somebody who adds and removes nodes.
@@ -124,6 +128,11 @@ impl World {
         let founders = if rng.percent(20) { 5 } else { 3 };
         let has_operator = rng.percent(25);
         let shards = if rng.percent(20) { 2 } else { 1 };
+        let mut bounds = Rng::new(seed, 0xb0_0d5);
+        let counters_max = match bounds.percent(10) {
+            true => bounds.pick(&FEW_COUNTERS).unwrap_or(COUNTERS_MAX),
+            false => COUNTERS_MAX,
+        };
         let machine = |number: u64| {
             let drift = i64::try_from(rng.below(2 * DRIFT_PPM + 1)).unwrap_or(0);
             let drift_ppm = drift - i64::try_from(DRIFT_PPM).unwrap_or(0);
@@ -145,6 +154,7 @@ impl World {
         let inner = Inner {
             seed,
             shards,
+            counters_max,
             gateways: 2,
             founders,
             has_operator,
@@ -175,6 +185,11 @@ impl World {
 
     pub(crate) fn shards(&self) -> u32 {
         self.inner.shards
+    }
+
+    /// The most counters of a shard.
+    pub(crate) fn counters_max(&self) -> usize {
+        self.inner.counters_max
     }
 
     /// The shards of the counters, and that of the registry.

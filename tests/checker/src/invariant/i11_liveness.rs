@@ -9,7 +9,7 @@ use crate::index::{Index, Request, Settled};
 use crate::replay::Replay;
 use crate::report::Violation;
 
-pub(super) fn check(index: &Index, _replay: &Replay) -> Vec<Violation> {
+pub(super) fn check(index: &Index, replay: &Replay) -> Vec<Violation> {
     let Some(healed) = index.healed else {
         return Vec::new();
     };
@@ -22,7 +22,7 @@ pub(super) fn check(index: &Index, _replay: &Replay) -> Vec<Violation> {
             continue;
         }
         asked += 1;
-        if !is_served(request) {
+        if !is_served(request, replay) {
             let what = format!(
                 "request {} of {} is told {:?} {} us after the faults ended",
                 request.number,
@@ -44,13 +44,18 @@ pub(super) fn check(index: &Index, _replay: &Replay) -> Vec<Violation> {
     found
 }
 
-/// Whether a request is answered; one of a caller that leaves its id to the client, which never asks
-/// for what is not there, is decided.
-fn is_served(request: &Request) -> bool {
-    match request.answered() {
-        None | Some(Answer::Unknown) => false,
-        Some(Answer::Admitted { .. } | Answer::Denied { .. }) => true,
-        Some(_) => request.id.is_some(),
+/// Whether a request is answered. One of a caller that leaves its id to the client, which never asks
+/// for what is not there, is decided, unless there are too many counters.
+fn is_served(request: &Request, replay: &Replay) -> bool {
+    let Some(told) = &request.answer else {
+        return false;
+    };
+    match &told.answer {
+        Answer::Unknown => false,
+        Answer::Admitted { .. } | Answer::Denied { .. } => true,
+        _ if request.id.is_some() => true,
+        Answer::Exhausted => replay.may_refuse(request, told.at_us),
+        _ => false,
     }
 }
 

@@ -24,6 +24,10 @@ pub(super) fn check(index: &Index, replay: &Replay) -> Vec<Violation> {
         let Some(position) = told.position.filter(|at| logged.contains(&at.shard)) else {
             continue;
         };
+        // A leader that has no room says so without the log: nothing is charged.
+        if told.answer == Answer::Exhausted && replay.may_refuse(request, told.at_us) {
+            continue;
+        }
         if let Some(what) = lost(index, request, (position, &told.answer), &mut taken) {
             let what = format!(
                 "request {} was told {:?}: {what}",
@@ -162,6 +166,21 @@ mod tests {
             for request in [1, 2] {
                 sample.told(request, denied(0, 0, 900), Some(1));
             }
+            assert_eq!(sample.violated(), violated);
+        }
+    }
+
+    #[test]
+    fn a_leader_without_room_refuses_without_the_log() {
+        for (counters_max, violated) in [(1, vec![]), (2, vec!["I2"])] {
+            let mut sample = Sample::new();
+            sample.counters_max = Some(counters_max);
+            let first = acquire((1, 1), vec![item("a", 1, 1)], admitted(&[0], 1, 900));
+            sample.entry(1, 5_100, vec![open(1), first]);
+            let mut other = item("b", 1, 1);
+            other.shard = Some(0);
+            sample.ask(1, Some((1, 2)), vec![other]);
+            sample.told(1, crate::history::Answer::Exhausted, Some(1));
             assert_eq!(sample.violated(), violated);
         }
     }

@@ -1,9 +1,11 @@
 //! I5: requests are decided in the order of real time: what was answered before another was sent is
-//! earlier in the log. The place in the log is the witness, so no search is needed.
+//! earlier in the log. The place in the log is the witness, so no search is needed. What is refused for
+//! want of room may have no place of its own, but that up to which the leader had applied the log.
 
 use std::collections::BTreeMap;
 
 use super::violation;
+use crate::history::Answer;
 use crate::index::Index;
 use crate::replay::Replay;
 use crate::report::Violation;
@@ -18,7 +20,12 @@ pub(super) fn check(index: &Index, _replay: &Replay) -> Vec<Violation> {
         let Some(position) = told.position else {
             continue;
         };
-        let one = (request.sent_us, told.at_us, position.index, request.number);
+        // Decided after all up to that place: between it and the next.
+        let place = match told.answer {
+            Answer::Exhausted => 2 * position.index + 1,
+            _ => 2 * position.index,
+        };
+        let one = (request.sent_us, told.at_us, place, request.number);
         shards.entry(position.shard).or_default().push(one);
     }
     let mut found = Vec::new();
@@ -32,10 +39,11 @@ pub(super) fn check(index: &Index, _replay: &Replay) -> Vec<Violation> {
         for (sent_us, told_us, at, number) in by_sent {
             while let Some((.., place, other)) = told.next_if(|(_, told_us, ..)| *told_us < sent_us)
             {
-                furthest = furthest.max((place, other));
+                // One between two places is not behind another there.
+                furthest = furthest.max((place & !1, other));
             }
             if at <= furthest.0 {
-                let (place, other) = furthest;
+                let (at, (place, other)) = (at / 2, (furthest.0 / 2, furthest.1));
                 let what = format!(
                     "shard {shard}: request {number} is at {at}, but was sent after request \
                      {other} was answered at {place}"
@@ -49,6 +57,7 @@ pub(super) fn check(index: &Index, _replay: &Replay) -> Vec<Violation> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::sample::{Sample, denied, item};
 
     fn sample(places: [u64; 2], concurrent: bool) -> Sample {
@@ -73,6 +82,22 @@ mod tests {
     fn a_later_request_is_later_in_the_log() {
         assert!(!is_caught(&sample([7, 8], false)));
         assert!(!is_caught(&sample([8, 7], true)));
+    }
+
+    #[test]
+    fn what_is_refused_without_the_log_is_behind_what_was_applied() {
+        for (place, caught) in [(7, false), (6, true)] {
+            let mut sample = Sample::new();
+            for (request, place) in [(1, 7), (2, place), (3, 8)] {
+                sample.ask(request, None, vec![item("k", 0, 1)]);
+                let answer = match request {
+                    2 => Answer::Exhausted,
+                    _ => denied(0, 0, 900),
+                };
+                sample.told(request, answer, Some(place));
+            }
+            assert_eq!(is_caught(&sample), caught);
+        }
     }
 
     #[test]

@@ -79,6 +79,23 @@ impl Model {
         (counter.end_ms > now_ms).then_some(counter)
     }
 
+    /// How many counters are live.
+    pub(super) fn live(&self, now_ms: u64) -> u64 {
+        let live = self.counters.values().filter(|one| one.end_ms > now_ms);
+        live.count() as u64
+    }
+
+    /// How many counters an answer adds to those that are live.
+    pub(super) fn new_counters(&self, now_ms: u64, items: &[Item], answer: &Answer) -> u64 {
+        let charged = items.iter().zip(answer.states());
+        let charged = charged.filter(|(item, state)| {
+            let is_new = self.standing(item, now_ms).is_none();
+            answer.takes() && state.fits && item.units > 0 && is_new
+        });
+        let new: BTreeSet<Place> = charged.map(|(item, _)| place(item)).collect();
+        new.len() as u64
+    }
+
     fn in_force(&self, item: &Item, now_ms: u64) -> (u64, u64) {
         let Some(counter) = self.standing(item, now_ms) else {
             return (0, item.max);
