@@ -103,7 +103,7 @@ pub(crate) async fn run(world: World, number: u64) -> turmoil::Result {
             continue;
         };
         // A new process now and then.
-        if rng.percent(1) {
+        if rng.percent(1) && !world.is_long() {
             epoch = None;
             continue;
         }
@@ -111,7 +111,10 @@ pub(crate) async fn run(world: World, number: u64) -> turmoil::Result {
             .keys()
             .next_back()
             .map_or(0, |last| rng.below(last + 1));
-        let acked = seq.saturating_sub(40);
+        let acked = match world.is_long() {
+            true => 0,
+            false => seq.saturating_sub(40),
+        };
         match rng.below(10) {
             // Something old, again.
             0 => {

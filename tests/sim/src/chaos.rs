@@ -23,6 +23,9 @@ const HEARD: Duration = Duration::from_millis(400);
 /// How long a leader is away for another to take its place.
 const HEIR: Duration = Duration::from_millis(700);
 
+/// Where the wall clocks of a majority go, no two of them and of the right ones near each other.
+const APART_MS: [i64; 5] = [-3_600_000, -3_000, 3_000, 3_600_000, 86_400_000];
+
 /// The most faults at a time.
 const ACTIVE_MAX: usize = 4;
 
@@ -58,7 +61,7 @@ enum Undo {
     /// Links that held it back.
     Release(Vec<(String, String)>),
     Hasten(String, String),
-    SetClock(u64),
+    SetClocks(Vec<u64>),
     Quicken(u64, u64),
     Space(u64),
     /// A process that was stopped.
@@ -189,7 +192,11 @@ impl Chaos {
             Undo::Hasten(a, b) => {
                 sim.set_link_max_message_latency(a.as_str(), b.as_str(), Duration::from_millis(4));
             }
-            Undo::SetClock(machine) => self.world.machine(machine).clock.set_skew_ms(0),
+            Undo::SetClocks(machines) => {
+                for machine in machines {
+                    self.world.machine(machine).clock.set_skew_ms(0);
+                }
+            }
             Undo::Quicken(machine, sync_us) => {
                 let disk = self.world.machine(machine).disk;
                 disk.set_health(|health| health.sync_us = sync_us);
@@ -420,10 +427,11 @@ impl Chaos {
         Some(("delay", vec![machine, other], Undo::Hasten(a, b)))
     }
 
-    /// The wall clock of one machine at a time: a minority. Most times the leader goes away, before the
-    /// others have heard of it or after: log time may step where a term starts, and nowhere else.
+    /// The wall clock of one machine: a minority; now and then those of a majority, no two of which
+    /// agree then. Most times the leader goes away, before the others have heard of it or after: log
+    /// time may step where a term starts, and nowhere else.
     fn step_clock(&mut self, machine: u64, now: Duration) -> Option<Fault> {
-        let is_off = |one: &Active| matches!(one.undo, Undo::SetClock(_));
+        let is_off = |one: &Active| matches!(one.undo, Undo::SetClocks(_));
         if self.active.iter().any(is_off) {
             return None;
         }
@@ -440,8 +448,33 @@ impl Chaos {
         if let Some(after) = self.rng.pick(&leaves)? {
             self.heir_at = Some(now + after);
         }
+        if self.rng.percent(20) {
+            return Some(self.part_clocks(machine));
+        }
         self.world.machine(machine).clock.set_skew_ms(skew_ms);
-        Some(("clock step", vec![machine], Undo::SetClock(machine)))
+        Some(("clock step", vec![machine], Undo::SetClocks(vec![machine])))
+    }
+
+    /// The wall clocks of this machine and as many others as are a majority, each to another time.
+    fn part_clocks(&mut self, machine: u64) -> Fault {
+        let mut others: Vec<u64> = (1..=self.world.machines()).collect();
+        others.retain(|other| *other != machine);
+        let mut skews_ms = APART_MS.to_vec();
+        let mut stepped = Vec::new();
+        let mut next = Some(machine);
+        while let Some(machine) = next.filter(|_| !skews_ms.is_empty()) {
+            let skew_ms = skews_ms.swap_remove(self.place(skews_ms.len()));
+            self.world.machine(machine).clock.set_skew_ms(skew_ms);
+            stepped.push(machine);
+            let majority = usize::try_from(self.world.machines() / 2 + 1).expect("small");
+            next = (stepped.len() < majority).then(|| others.swap_remove(self.place(others.len())));
+        }
+        let undo = Undo::SetClocks(stepped.clone());
+        ("clocks of a majority", stepped, undo)
+    }
+
+    fn place(&mut self, places: usize) -> usize {
+        usize::try_from(self.rng.below(places as u64)).expect("small")
     }
 
     fn slow_disk(&mut self, machine: u64) -> Option<Fault> {

@@ -12,7 +12,8 @@
 //! * Disks: a sync that fails or is slow; no space; a bit that flips where it was synced.
 //! * Network: cuts both ways, one way, of one pair, of gateways; held back, delayed; messages of nodes
 //!   and of clients that arrive twice, up to seconds apart.
-//! * Clocks: apart and drifting always, off by up to a day on one machine, also where a term starts.
+//! * Clocks: apart and drifting always, off by up to a day on one machine, also where a term starts;
+//!   those of a majority, each by another time.
 //! * Members: one is added, others are removed and put back.
 //! * Clients: requests sent twice, to two nodes, after their refund, for less than nothing; clients and
 //!   gateways that end.

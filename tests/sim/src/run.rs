@@ -11,9 +11,7 @@ use serde::{Deserialize, Serialize};
 use turmoil::Sim;
 
 use crate::chaos::Chaos;
-use crate::world::{
-    DRIFT_PPM, FAULTS, HEAL, MORE_FAULTS, PEACE, SETTLE, Stage, World, gateway_host, host,
-};
+use crate::world::{DRIFT_PPM, HEAL, MORE_FAULTS, PEACE, SETTLE, Stage, World, gateway_host, host};
 use crate::{bulk, caller, gateway, machine, operator};
 
 /// What one run showed: the line of its process.
@@ -78,11 +76,12 @@ pub(crate) fn run(seed: u64) -> Run {
     let mut chaos = Chaos::new(world.clone());
     let mut supervised = Duration::ZERO;
     // When there is enough of faults, as soon as that is known.
-    let mut healed = FAULTS + MORE_FAULTS;
+    let faults = world.faults();
+    let mut healed = faults + MORE_FAULTS;
     while sim.elapsed() < healed + HEAL + PEACE + SETTLE {
         let now = sim.elapsed();
         let ends = healed + HEAL + PEACE + SETTLE;
-        if now < FAULTS || (now < healed && !recorder.seen().is_enough()) {
+        if now < faults || (now < healed && !recorder.seen().is_enough()) {
             chaos.step(&mut sim);
         } else if world.stage() == Stage::Faults {
             healed = now;

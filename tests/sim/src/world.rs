@@ -18,7 +18,10 @@ use crate::record::Recorder;
 use crate::rng::Rng;
 
 /// How long faults happen.
-pub(crate) const FAULTS: Duration = Duration::from_secs(14);
+const FAULTS: Duration = Duration::from_secs(14);
+
+/// And in one of twenty runs: long enough for ids to be forgotten by log time, and asked for again.
+const LONG_FAULTS: Duration = Duration::from_secs(45);
 
 /// How much longer, at the most, if not enough has happened by then.
 pub(crate) const MORE_FAULTS: Duration = Duration::from_secs(20);
@@ -54,6 +57,7 @@ struct Inner {
     seed: u64,
     shards: u32,
     counters_max: usize,
+    is_long: bool,
     gateways: usize,
     founders: u64,
     /// Whether there is a machine more than founders, and somebody who adds and removes nodes.
@@ -155,6 +159,7 @@ impl World {
             seed,
             shards,
             counters_max,
+            is_long: bounds.percent(5),
             gateways: 2,
             founders,
             has_operator,
@@ -190,6 +195,19 @@ impl World {
     /// The most counters of a shard.
     pub(crate) fn counters_max(&self) -> usize {
         self.inner.counters_max
+    }
+
+    /// Whether ids are forgotten by log time, and no sooner.
+    pub(crate) fn is_long(&self) -> bool {
+        self.inner.is_long
+    }
+
+    /// How long faults happen.
+    pub(crate) fn faults(&self) -> Duration {
+        match self.is_long() {
+            true => LONG_FAULTS,
+            false => FAULTS,
+        }
     }
 
     /// The shards of the counters, and that of the registry.
