@@ -348,9 +348,9 @@ impl Index {
         logged.map(|((shard, _), _)| *shard).chain(told).collect()
     }
 
-    /// The window that each item of an admission was charged to, where the log tells: its end in
-    /// log time.
-    pub fn charged<'a>(&self, request: &'a Request) -> Vec<(&'a Item, Option<Counted<'a>>)> {
+    /// The items of an admission that are charged, each with its place in the request, and the window
+    /// that it was charged to, where the log tells: its end in log time.
+    pub fn charged<'a>(&self, request: &'a Request) -> Vec<(usize, &'a Item, Option<Counted<'a>>)> {
         let told = request
             .answer
             .as_ref()
@@ -373,7 +373,7 @@ impl Index {
         };
         items
             .filter(|(_, item)| item.units > 0)
-            .map(|(at, item)| (item, counted((at, item))))
+            .map(|(at, item)| (at, item, counted((at, item))))
             .collect()
     }
 

@@ -3,6 +3,8 @@
 //! * `hot` counters are asked for far more than they have, so that each of their windows is used up.
 //! * `cold` ones have more than anybody asks for: none of their requests is ever denied.
 //! * Units of `returned` ones are partly given back.
+//! * `sliding` ones are asked for as `hot` ones are, and count what is used in any interval.
+//! * Of `revised` ones some clients know a policy that others have replaced by one that allows less.
 //! * Requests for a `pair` take from two counters at once, or from none. Where there are two shards,
 //!   one is in each.
 
@@ -55,6 +57,8 @@ struct Counter {
     name: &'static str,
     max: u64,
     window_ms: u64,
+    revision: u64,
+    algorithm: Algorithm,
     route: Route,
 }
 
@@ -69,6 +73,16 @@ const COLD: [Counter; 3] = [
     Counter::new("cold-2", 1_000_000, 86_400_000),
 ];
 const RETURNED: [Counter; 1] = [Counter::new("returned-0", 30, 3_000)];
+const SLIDING: [Counter; 1] = [Counter {
+    algorithm: Algorithm::Sliding,
+    // What it admits must be used within a sixtieth of the window: half a second.
+    ..Counter::new("sliding-0", 100, 30_000)
+}];
+const OLD: [Counter; 1] = [Counter::new("revised-0", 40, 3_000)];
+const NEW: [Counter; 1] = [Counter {
+    revision: 2,
+    ..Counter::new("revised-0", 25, 3_000)
+}];
 const PAIR: [Counter; 2] = [
     Counter::new("pair-0", 60, 5_000),
     Counter {
@@ -87,6 +101,8 @@ impl Counter {
             name,
             max,
             window_ms,
+            revision: 1,
+            algorithm: Algorithm::Fixed,
             route: Route::GLOBAL,
         }
     }
@@ -95,9 +111,9 @@ impl Counter {
         let item = quotum_limit::Item {
             key: Key::new(self.name.as_bytes()).expect("it is short"),
             max: self.max,
-            revision: 1,
+            revision: self.revision,
             window: Window::duration(self.window_ms).expect("it is a window"),
-            algorithm: Algorithm::Fixed,
+            algorithm: self.algorithm,
             units,
             shadow: false,
         };
@@ -110,8 +126,8 @@ impl Counter {
             max: self.max,
             window_ms: self.window_ms,
             units,
-            revision: 1,
-            sliding: false,
+            revision: self.revision,
+            sliding: self.algorithm == Algorithm::Sliding,
             shadow: false,
             shard: Some(self.route.shard(shards)),
         }
@@ -164,6 +180,7 @@ impl Load {
                     recorder: recorder.clone(),
                     shards,
                     pairs: load.pairs.clone(),
+                    revised: if number == 0 { &OLD } else { &NEW },
                     random: seed << 8 | asker as u64,
                 };
                 load.askers.spawn(asker.run(demand.beat, load.stop.clone()));
@@ -246,6 +263,7 @@ struct Asker {
     recorder: Recorder,
     shards: u32,
     pairs: Arc<AtomicBool>,
+    revised: &'static [Counter],
     random: u64,
 }
 
@@ -312,10 +330,12 @@ impl Asker {
             &counters[at..=at]
         };
         let units = 1 + (draw >> 16) % 3;
-        match draw % 10 {
+        match draw % 12 {
             0..=3 => (one(&HOT), units, false),
             4..=6 => (one(&COLD), units, false),
-            7..=8 => (one(&RETURNED), units, draw.is_multiple_of(3)),
+            7..=8 => (one(&RETURNED), units, (draw >> 8).is_multiple_of(3)),
+            9 => (&SLIDING, units, false),
+            10 => (self.revised, units, false),
             _ if self.pairs.load(Ordering::Relaxed) => (&PAIR, units, false),
             _ => (one(&COLD), units, false),
         }

@@ -22,20 +22,30 @@ struct Seen {
     answers: BTreeMap<u64, (u64, bool)>,
 }
 
+/// What a disk has of a shard's log.
+enum Found {
+    Nothing,
+    /// Its beginning is given up.
+    Purged,
+    Whole(Vec<Recorded>),
+}
+
 /// The entries up to `applied` of a shard's log on these disks, as events. All that have the whole
-/// log must have the same; no events, if none has.
+/// log must have the same; no events, if all that have one have given its beginning up.
 pub fn entries(
     disks: &[PathBuf],
     (shard, applied): (u32, u64),
     history: &[Event],
 ) -> Result<Vec<Event>> {
     let mut whole: Option<(&Path, Vec<Recorded>)> = None;
+    let mut is_purged = false;
     for disk in disks {
         let recorded = whole_log(disk, shard, applied)?;
         match (&whole, recorded) {
-            (_, None) => {}
-            (None, Some(recorded)) => whole = Some((disk, recorded)),
-            (Some((first, before)), Some(recorded)) => ensure!(
+            (_, Found::Nothing) => {}
+            (_, Found::Purged) => is_purged = true,
+            (None, Found::Whole(recorded)) => whole = Some((disk, recorded)),
+            (Some((first, before)), Found::Whole(recorded)) => ensure!(
                 *before == recorded,
                 "the logs of shard {shard} in {} and {} differ below {applied}",
                 first.display(),
@@ -43,18 +53,30 @@ pub fn entries(
             ),
         }
     }
-    match whole {
-        Some((_, recorded)) => events(shard, &recorded, history),
-        None => Ok(Vec::new()),
-    }
+    let Some((_, recorded)) = whole else {
+        ensure!(
+            is_purged,
+            "no disk has a log of shard {shard}, of which {applied} are applied"
+        );
+        return Ok(Vec::new());
+    };
+    let entries = events(shard, &recorded, history)?;
+    let is_answered = !Seen::of(shard, history).answers.is_empty();
+    ensure!(
+        !entries.is_empty() || !is_answered,
+        "shard {shard} has answered, and its log has no entry"
+    );
+    Ok(entries)
 }
 
-/// A log from its first entry to the last that was applied; `None`, if a part of it was purged.
-fn whole_log(disk: &Path, shard: u32, applied: u64) -> Result<Option<Vec<Recorded>>> {
+/// A log from its first entry to the last that was applied.
+fn whole_log(disk: &Path, shard: u32, applied: u64) -> Result<Found> {
     let mut recorded = read(&RealDisk::open(disk)?, ShardId(shard))?;
     // The very first entry is numbered 0.
-    if recorded.first().is_none_or(|first| first.index > 0) {
-        return Ok(None);
+    match recorded.first() {
+        None => return Ok(Found::Nothing),
+        Some(first) if first.index > 0 => return Ok(Found::Purged),
+        Some(_) => {}
     }
     recorded.retain(|entry| entry.index <= applied);
     let last = recorded.last().map_or(0, |last| last.index);
@@ -63,7 +85,7 @@ fn whole_log(disk: &Path, shard: u32, applied: u64) -> Result<Option<Vec<Recorde
         "the log of shard {shard} in {} ends at {last}, though {applied} was applied",
         disk.display()
     );
-    Ok(Some(recorded))
+    Ok(Found::Whole(recorded))
 }
 
 fn events(shard: u32, recorded: &[Recorded], history: &[Event]) -> Result<Vec<Event>> {

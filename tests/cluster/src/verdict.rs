@@ -1,6 +1,6 @@
 //! The verdict on a history: the checker's, and what only holds where nothing was broken.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
 use std::io::BufWriter;
@@ -170,7 +170,25 @@ impl<'a> Evidence<'a> {
                 "{answer:?} while nothing was broken, {sent_us} to {answered_us}"
             );
         }
+        self.has_slid()?;
         self.is_counted_once()
+    }
+
+    /// Calls under a sliding limit were used: without them G3 has nothing to say.
+    fn has_slid(&self) -> Result {
+        let used = self.events.iter().filter_map(|event| match &event.what {
+            What::Forwarded { request } => Some(*request),
+            _ => None,
+        });
+        let used: BTreeSet<u64> = used.collect();
+        let slides = self.events.iter().any(|event| match &event.what {
+            What::Sent { request, ask, .. } => {
+                used.contains(request) && ask.items().iter().any(|item| item.sliding)
+            }
+            _ => false,
+        });
+        ensure!(slides, "no call under a sliding limit was used");
+        Ok(())
     }
 
     /// What a counter shows in the end is what its callers were told, if its window began before

@@ -29,7 +29,7 @@ fn late(index: &Index) -> Vec<Violation> {
             continue;
         };
         let states = told.answer.states();
-        for (at, (item, counted)) in index.charged(request).into_iter().enumerate() {
+        for (at, item, counted) in index.charged(request) {
             if item.shadow || item.sliding {
                 continue;
             }
@@ -68,7 +68,7 @@ fn crowded(index: &Index) -> Vec<Violation> {
         let Some(forwarded_us) = request.forwarded_us else {
             continue;
         };
-        for (item, counted) in index.charged(request) {
+        for (_, item, counted) in index.charged(request) {
             let Some((shard, key, window_ms, _)) = counted else {
                 continue;
             };
@@ -153,6 +153,19 @@ mod tests {
             sample.wait_us(wait_us).forward(1);
             assert_eq!(sample.violated(), violated);
         }
+    }
+
+    #[test]
+    fn an_item_of_no_units_does_not_shift_the_others() {
+        let mut long = item("long", 9, 0);
+        long.window_ms = 60_000;
+        let mut sample = Sample::new();
+        sample.ask(1, None, vec![long, item("k", 9, 1)]);
+        let mut answer = admitted(&[9, 8], 9, 900);
+        answer.states_mut()[0].reset_after_ms = 54_900;
+        sample.told(1, answer, None);
+        sample.wait_us(1_500_000).forward(1);
+        assert_eq!(sample.violated(), ["G2"]);
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub(super) fn check(index: &Index, _replay: &Replay) -> Vec<Violation> {
             continue;
         }
         let states = told.answer.states();
-        for (at, (item, counted)) in index.charged(request).into_iter().enumerate() {
+        for (at, item, counted) in index.charged(request) {
             let fits = states.get(at).is_none_or(|state| state.fits);
             if item.sliding || !fits {
                 continue;
