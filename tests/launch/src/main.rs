@@ -18,6 +18,30 @@ const FOREIGN: [&str; 4] = [
     "CARGO_BUILD_TARGET",
 ];
 
+/// What `cargo run` tells this process of its own package: build scripts that look at one of these
+/// would be run again, and all that depends on them be compiled again, whenever it is not the same.
+const TOLD: [&str; 19] = [
+    "CARGO",
+    "CARGO_BIN_NAME",
+    "CARGO_CRATE_NAME",
+    "CARGO_MANIFEST_DIR",
+    "CARGO_MANIFEST_PATH",
+    "CARGO_PKG_AUTHORS",
+    "CARGO_PKG_DESCRIPTION",
+    "CARGO_PKG_HOMEPAGE",
+    "CARGO_PKG_LICENSE",
+    "CARGO_PKG_LICENSE_FILE",
+    "CARGO_PKG_NAME",
+    "CARGO_PKG_README",
+    "CARGO_PKG_REPOSITORY",
+    "CARGO_PKG_RUST_VERSION",
+    "CARGO_PKG_VERSION",
+    "CARGO_PKG_VERSION_MAJOR",
+    "CARGO_PKG_VERSION_MINOR",
+    "CARGO_PKG_VERSION_PATCH",
+    "CARGO_PKG_VERSION_PRE",
+];
+
 /// The exit code of what cannot be started, as a shell has it.
 const NOT_STARTED: u8 = 126;
 
@@ -44,7 +68,7 @@ fn built() -> io::Result<PathBuf> {
         .current_dir(tests.join("sim"))
         .stdin(Stdio::null())
         .stderr(Stdio::piped());
-    for variable in FOREIGN {
+    for variable in FOREIGN.iter().chain(&TOLD) {
         cargo.env_remove(variable);
     }
     let mut cargo = cargo.spawn()?;
