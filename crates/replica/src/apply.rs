@@ -133,6 +133,10 @@ impl Applier {
 fn restore(machine: &mut Machine, image: &Image, seed: u64, known: u32) -> io::Result<()> {
     let restored = machine.restore(&image.load()?, seed, known);
     restored.map_err(io::Error::other)?;
+    #[cfg(quotum_bugs)]
+    if crate::bugs::compares_nothing() {
+        return Ok(());
+    }
     image.compare(machine.freeze().state_digest())
 }
 
