@@ -89,19 +89,28 @@ fn batch(commands: Vec<Command>) -> Batch {
     }
 }
 
+/// What is measured: counters, and the max of each.
+const CASES: [(&str, u64, u64); 3] = [
+    ("admit, 10k counters", 10_000, 1_000_000_000),
+    ("admit, 1M counters", 1_000_000, 1_000_000_000),
+    ("deny, 10k counters", 10_000, 0),
+];
+
+/// A state that has the counters, and their client.
+fn filled(keys: u64, max: u64) -> (State, Client) {
+    let mut state = State::new(1);
+    let mut client = Client::open(&mut state, keys, max);
+    for _ in 0..keys.div_ceil(ENTRY_COMMANDS) {
+        state.apply_batch(&client.entry());
+    }
+    (state, client)
+}
+
 fn decide(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decide");
     group.throughput(Throughput::Elements(ENTRY_COMMANDS));
-    for (name, keys, max) in [
-        ("admit, 10k counters", 10_000, 1_000_000_000),
-        ("admit, 1M counters", 1_000_000, 1_000_000_000),
-        ("deny, 10k counters", 10_000, 0),
-    ] {
-        let mut state = State::new(1);
-        let mut client = Client::open(&mut state, keys, max);
-        for _ in 0..keys.div_ceil(ENTRY_COMMANDS) {
-            state.apply_batch(&client.entry());
-        }
+    for (name, keys, max) in CASES {
+        let (mut state, mut client) = filled(keys, max);
         group.bench_function(name, |bencher| {
             bencher.iter_batched(
                 || client.entry(),
@@ -124,16 +133,8 @@ fn decide(criterion: &mut Criterion) {
 fn apply(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("apply");
     group.throughput(Throughput::Elements(ENTRY_COMMANDS));
-    for (name, keys, max) in [
-        ("admit, 10k counters", 10_000, 1_000_000_000),
-        ("admit, 1M counters", 1_000_000, 1_000_000_000),
-        ("deny, 10k counters", 10_000, 0),
-    ] {
-        let mut state = State::new(1);
-        let mut client = Client::open(&mut state, keys, max);
-        for _ in 0..keys.div_ceil(ENTRY_COMMANDS) {
-            state.apply_batch(&client.entry());
-        }
+    for (name, keys, max) in CASES {
+        let (mut state, mut client) = filled(keys, max);
         group.bench_function(name, |bencher| {
             bencher.iter_batched(
                 || bytes::Bytes::from(client.entry().encode()),
